@@ -1,0 +1,32 @@
+/* Redis: the relay's source of events, its subscriptions, and the registry of workers.
+ *
+ * Two connections to one server: one that only subscribes, one for commands. Each reconnects by itself, with
+ * jittered back-off; everything it must know again it asks the core for. */
+#ifndef REDIS_REDIS_H
+#define REDIS_REDIS_H
+
+#include <uv.h>
+
+#include "adapters/process/logger.h"
+#include "config/options.h"
+#include "relay/relay.h"
+
+struct redis;
+
+/* Reads URL and password file. Nothing is connected yet. NULL when something is wrong: *why then tells a person. The
+ * options, the loop and the logger are borrowed for its life. */
+struct redis *redis_new(uv_loop_t *loop, const struct options *options, struct logger *logger, const char **why);
+
+struct channels *redis_channels(struct redis *r);
+struct registry *redis_registry(struct redis *r);
+
+/* Begins to connect, and goes on until redis_close(). */
+void redis_open(struct redis *r, struct relay *relay);
+
+/* Subscribed to the events channel and to every session's, after a connect and until a disconnect. */
+bool redis_is_ready(const struct redis *r);
+
+/* Closes both connections. The memory is freed when the loop has closed the last handle. */
+void redis_close(struct redis *r);
+
+#endif

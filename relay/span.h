@@ -1,0 +1,43 @@
+/* A span: borrowed bytes, and how many. It owns nothing and is valid as long as what it points into. */
+#ifndef RELAY_SPAN_H
+#define RELAY_SPAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct span {
+    const uint8_t *bytes; /* may be NULL when len is 0 */
+    size_t len;
+};
+
+#define SPAN_NONE ((struct span){NULL, 0})
+
+static inline struct span span_of(const void *bytes, size_t len)
+{
+    return (struct span){bytes, len};
+}
+
+static inline struct span span_str(const char *s)
+{
+    return (struct span){(const uint8_t *)s, strlen(s)};
+}
+
+static inline bool span_equals(struct span a, struct span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.bytes, b.bytes, a.len) == 0);
+}
+
+static inline bool span_is(struct span a, const char *s)
+{
+    return span_equals(a, span_str(s));
+}
+
+static inline bool span_starts_with(struct span a, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return a.len >= n && memcmp(a.bytes, prefix, n) == 0;
+}
+
+#endif
