@@ -1,0 +1,47 @@
+/* A listening socket, TCP or Unix, that hands over what connects to it.
+ *
+ * It lives on the heap: listener_open() to listener_close(). */
+#ifndef PROCESS_LISTENER_H
+#define PROCESS_LISTENER_H
+
+#include <uv.h>
+
+#include "config/address.h"
+
+struct listener;
+
+/* The handle of a connection, of the kind that its listener accepts. */
+union listener_client {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+};
+
+/* A connection is at hand: call listener_accept() or listener_refuse() once, from within. */
+typedef void listener_on_connection(struct listener *l, void *owner);
+
+/* Binds and listens. A host name is resolved now, and blocks: its first IPv4 address that can be bound is
+ * taken, else its first IPv6 address. The file of a Unix socket on which nobody answers is replaced. NULL,
+ * and *error: -EADDRINUSE     somebody listens there already, or the path is a file that is no socket
+ *   -EADDRNOTAVAIL  the name has no address, or the address is none of this machine's
+ *   another negative errno-valued code of socket(), bind() or listen() */
+struct listener *listener_open(uv_loop_t *loop, const struct address *address,
+                               listener_on_connection *on_connection, void *owner, int *error);
+
+/* Where it listens: as an address is written, with the port that the system chose. Owned by the listener. */
+const char *listener_address(const struct listener *l);
+bool listener_is_unix(const struct listener *l);
+
+/* Initialises *client, which must stay where it is until it is closed, and accepts into it. 0, or a negative
+ * errno-valued code. In both cases *client is a handle that the caller must uv_close(). */
+int listener_accept(struct listener *l, union listener_client *client) __attribute__((warn_unused_result));
+
+/* Closes the connection at hand, now or in one of the next turns of the loop. Takes no memory. */
+void listener_refuse(struct listener *l);
+
+/* Stops listening at once, and removes the file of a Unix socket. There is no further call of on_connection.
+ * The memory is freed when the loop has closed the handle. */
+void listener_close(struct listener *l);
+
+#endif
