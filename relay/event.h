@@ -8,9 +8,9 @@ enum addressee { TO_ALL, TO_SESSION, TO_NOBODY };
 enum keep_wish { KEEP_BY_TYPE, KEEP_ALWAYS, KEEP_NEWEST }; /* the envelope's `keep`: absent, true, false */
 enum picture { PICTURE_NONE, PICTURE_JPEG, PICTURE_OTHER };
 
-/* The fields below `data` are values of MessagePack as they stand in the message, so that they can be compared
- * and hashed without knowing what they are; an absent or nil one is empty. They are known once the event's data
- * has been read (codec.encode in ports.h). */
+/* The fields below `data` are values of MessagePack as they stand in the message, so that they can be
+ * compared and hashed without knowing what they are; an absent or nil one is empty. They are known once the
+ * event's data has been read (codec.encode in ports.h). */
 struct event {
     bool is_binary;
     uint32_t code;    /* of a binary event */
@@ -46,8 +46,9 @@ enum effect event_effect(const struct event *e);
 /* An execution_* that ends its prompt, or executing with no node. */
 bool event_ends_prompt(const struct event *e);
 
-/* 0 for an event that must be kept in order; else the key by which newer ones replace it, never 0. Two events
- * have the same key when all that counts for their type (redis-contract: type, prompt, node, worker) is equal. */
+/* 0 for an event that must be kept in order; else the key by which newer ones replace it. Two events have the
+ * same key when all that counts for their type (type, prompt, node, worker: the table of classes) is equal.
+ */
 uint64_t event_conflation_key(const struct event *e, const uint64_t seed[2]);
 
 #endif

@@ -1,5 +1,5 @@
-/* A frame: the bytes of one WebSocket message as they go over the wire, header and all (RFC 6455, section 5.2).
- * It is made once, never changes, and is shared by reference between logs and sockets.
+/* A frame: the bytes of one WebSocket message as they go over the wire, header and all (RFC 6455,
+ * section 5.2). It is made once, never changes, and is shared by reference between logs and sockets.
  *
  *     struct frame | ....... | header 2, 4 or 10 bytes | payload
  *                            ^ start                             ^ start + len
@@ -17,9 +17,9 @@ enum frame_kind { FRAME_TEXT = 1, FRAME_BINARY = 2 }; /* the opcodes of RFC 6455
 struct frame {
     uint32_t refs;
     uint32_t picture_type; /* with picture_at: the u32 image type of the frame's form without metadata */
-    size_t picture_at;     /* where in the payload a preview's picture begins; 0: the frame has one form only */
-    size_t start;          /* where in buf the wire bytes begin */
-    size_t len;            /* how many they are */
+    size_t picture_at; /* where in the payload a preview's picture begins; 0: the frame has one form only */
+    size_t start;      /* where in buf the wire bytes begin */
+    size_t len;        /* how many they are */
     uint8_t buf[];
 };
 
@@ -53,8 +53,8 @@ struct frame_builder {
 void frame_builder_init(struct frame_builder *b, size_t expected_bytes);
 void frame_builder_abort(struct frame_builder *b);
 
-/* Makes room for n more bytes and returns where they go, or NULL when there is no memory. They count only after
- * frame_builder_commit(). */
+/* Makes room for n more bytes and returns where they go, or NULL when there is no memory. They count only
+ * after frame_builder_commit(). */
 uint8_t *frame_builder_reserve(struct frame_builder *b, size_t n);
 static inline void frame_builder_commit(struct frame_builder *b, size_t n)
 {

@@ -28,7 +28,7 @@ struct log_keys {
     struct log_key {
         uint64_t key; /* 0: empty */
         uint64_t seq;
-    } *slots;    /* owned; NULL while there is no key */
+    } * slots;   /* owned; NULL while there is no key */
     size_t cap;  /* a power of two, or 0 */
     size_t used; /* at most half of cap */
 };
@@ -41,7 +41,7 @@ struct log {
     size_t live;            /* entries with a frame */
     size_t bytes;           /* of all frames held */
     uint64_t next_seq;      /* of the entry that will be appended next; the first is 1 */
-    uint64_t trimmed_to;    /* everything before this seq was trimmed for the limits, not because all had it */
+    uint64_t trimmed_to; /* everything before this seq was trimmed for the limits, not because all had it */
     struct log_keys keys;
 };
 
@@ -57,14 +57,14 @@ int log_append(struct log *log, struct frame *take_frame, uint64_t key, uint64_t
 /* The seq of the entry that an append with this key would replace; 0: none. */
 uint64_t log_find_key(const struct log *log, uint64_t key);
 
-/* The oldest live entry at or beyond seq, or NULL. Valid until the log is next changed. */
+/* The oldest entry at or beyond seq that has a frame, or NULL. Valid until the log is next changed. */
 struct log_entry *log_at(const struct log *log, uint64_t seq);
 
-/* True when nothing live is at or beyond seq. */
-bool log_is_read(const struct log *log, uint64_t seq);
+/* An entry's frame without preview metadata, made now if it was not yet. Borrowed; NULL: no memory. */
+struct frame *log_no_flags(struct log *log, struct log_entry *e);
 
-/* True when dropping this prompt's conflated entries would drop one at or beyond seq. */
-bool log_has_prompt(const struct log *log, uint64_t prompt);
+/* The seq of the newest entry that log_drop_prompt() would drop; 0: none. */
+uint64_t log_find_prompt(const struct log *log, uint64_t prompt);
 /* Drops the conflated entries of a prompt: it has ended. */
 void log_drop_prompt(struct log *log, uint64_t prompt);
 

@@ -28,51 +28,51 @@
     X(out_of_memory, counter, "out_of_memory_total", "Events or sockets given up for want of memory.")
 
 /* Why an event was dropped. X(NAME, label) */
-#define DROP_REASONS(X)                                                                                      \
-    X(MALFORMED, "malformed")       /* not MessagePack */                                                    \
-    X(TRUNCATED, "truncated")       /* a declared length goes beyond the end */                              \
-    X(TRAILING, "trailing_bytes")   /* something follows the event */                                        \
-    X(NOT_A_MAP, "not_a_map")                                                                                \
-    X(NO_TYPE, "no_type")                                                                                    \
-    X(BAD_TYPE, "bad_type")         /* neither a string nor an unsigned 32-bit integer */                    \
-    X(BAD_SID, "bad_sid")                                                                                    \
-    X(BAD_ENVELOPE, "bad_envelope") /* another key of the envelope has a value of the wrong type */          \
-    X(BAD_ID, "bad_id")             /* not a stream id, or not on a session's channel */                     \
-    X(BAD_DATA, "bad_data")         /* the wrong shape for its type or code */                               \
-    X(TOO_DEEP, "too_deep")                                                                                  \
-    X(TOO_LARGE, "too_large")       /* over limits.message_bytes */                                          \
-    X(NOBODY, "nobody")             /* sid "" */                                                             \
+#define DROP_REASONS(X)                                                                             \
+    X(MALFORMED, "malformed")     /* not MessagePack */                                             \
+    X(TRUNCATED, "truncated")     /* a declared length goes beyond the end */                       \
+    X(TRAILING, "trailing_bytes") /* something follows the event */                                 \
+    X(NOT_A_MAP, "not_a_map")                                                                       \
+    X(NO_TYPE, "no_type")                                                                           \
+    X(BAD_TYPE, "bad_type") /* neither a string nor an unsigned 32-bit integer */                   \
+    X(BAD_SID, "bad_sid")                                                                           \
+    X(BAD_ENVELOPE, "bad_envelope") /* another key of the envelope has a value of the wrong type */ \
+    X(BAD_ID, "bad_id")             /* not a stream id, or not on a session's channel */            \
+    X(BAD_DATA, "bad_data")         /* the wrong shape for its type or code */                      \
+    X(TOO_DEEP, "too_deep")                                                                         \
+    X(TOO_LARGE, "too_large") /* over limits.message_bytes */                                       \
+    X(NOBODY, "nobody")       /* sid "" */                                                          \
     X(NO_MEMORY, "no_memory")
 
 /* Why a handshake was refused. X(NAME, label) */
-#define REJECT_REASONS(X)                                                                                    \
-    X(MALFORMED, "malformed")                                                                                \
-    X(METHOD, "method")                                                                                      \
-    X(PATH, "path")                                                                                          \
-    X(NOT_UPGRADE, "not_upgrade")                                                                            \
-    X(VERSION, "version")                                                                                    \
-    X(KEY, "key")                                                                                            \
-    X(SID, "sid")                                                                                            \
-    X(ORIGIN, "origin")                                                                                      \
-    X(HEADER_BYTES, "header_bytes")                                                                          \
-    X(TIMEOUT, "timeout")                                                                                    \
-    X(CONNECTIONS, "connections")                                                                            \
-    X(DRAINING, "draining")                                                                                  \
+#define REJECT_REASONS(X)           \
+    X(MALFORMED, "malformed")       \
+    X(METHOD, "method")             \
+    X(PATH, "path")                 \
+    X(NOT_UPGRADE, "not_upgrade")   \
+    X(VERSION, "version")           \
+    X(KEY, "key")                   \
+    X(SID, "sid")                   \
+    X(ORIGIN, "origin")             \
+    X(HEADER_BYTES, "header_bytes") \
+    X(TIMEOUT, "timeout")           \
+    X(CONNECTIONS, "connections")   \
+    X(DRAINING, "draining")         \
     X(NO_MEMORY, "no_memory")
 
 /* Why the relay closed a connection. X(NAME, label) */
-#define CLOSE_REASONS(X)                                                                                     \
-    X(CLIENT, "client")             /* the client closed first */                                            \
-    X(LOST, "lost")                 /* the connection broke without a close frame */                         \
-    X(PING_TIMEOUT, "ping_timeout")                                                                          \
-    X(PROTOCOL, "protocol")         /* 1002 or 1007 */                                                       \
-    X(TOO_LARGE, "too_large")       /* 1009 */                                                               \
-    X(DRAIN, "drain")               /* 1012 */                                                               \
+#define CLOSE_REASONS(X)                                                 \
+    X(CLIENT, "client") /* the client closed first */                    \
+    X(LOST, "lost")     /* the connection broke without a close frame */ \
+    X(PING_TIMEOUT, "ping_timeout")                                      \
+    X(PROTOCOL, "protocol")   /* 1002 or 1007 */                         \
+    X(TOO_LARGE, "too_large") /* 1009 */                                 \
+    X(DRAIN, "drain")         /* 1012 */                                 \
     X(NO_MEMORY, "no_memory")
 
-#define DROP_NAME(NAME, label)            DROP_##NAME,
-#define REJECT_NAME(NAME, label)          REJECT_##NAME,
-#define CLOSE_NAME(NAME, label)           CLOSE_##NAME,
+#define DROP_NAME(NAME, label)   DROP_##NAME,
+#define REJECT_NAME(NAME, label) REJECT_##NAME,
+#define CLOSE_NAME(NAME, label)  CLOSE_##NAME,
 
 enum drop_reason { DROP_NOTHING, DROP_REASONS(DROP_NAME) DROP_REASONS_COUNT };
 enum reject_reason { REJECT_NOTHING, REJECT_REASONS(REJECT_NAME) REJECT_REASONS_COUNT };

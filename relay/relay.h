@@ -2,8 +2,9 @@
  *
  *     message ─▶ decode ─▶ route by sid ─▶ encode once ─▶ session log ─▶ cursor ─▶ socket
  *
- * It knows no socket, no Redis and no clock: the edges call these functions, with the time (a monotonic one, in
- * milliseconds), and are called through ports.h. Nothing here blocks, and nothing is called again from within. */
+ * It knows no socket, no Redis and no clock: the edges call these functions, with the time (a monotonic one,
+ * in milliseconds), and are called through ports.h. Nothing here blocks, and nothing is called again from
+ * within. */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
@@ -28,13 +29,14 @@ struct relay {
     struct metrics metrics;
     struct session_table sessions;
     struct workers workers;
-    struct session *dirty;                       /* with something to write */
-    struct session *open;                        /* with a socket */
-    struct session *expiry_first, *expiry_last;  /* without a socket, oldest first */
-    struct cursor *waiting_first, *waiting_last; /* for their subscription, oldest first */
-    int64_t told;                                /* the queue number of the last status broadcast */
+    struct session_list dirty;    /* with something to write */
+    struct session_list open;     /* with a socket */
+    struct session_list expiring; /* without a socket, the first to be forgotten first */
+    struct cursor_list waiting;   /* for their subscription, oldest first */
+    int64_t told;                 /* the queue number of the last status broadcast */
     uint64_t told_at_ms;
     bool link_is_up;
+    bool pardon_is_due; /* workers could not be heard until now */
 };
 
 /* Ports are borrowed for the relay's life. `seed` should be random. 0 or -ENOMEM. */
@@ -44,12 +46,16 @@ int relay_init(struct relay *r, const struct relay_config *config, const struct 
 void relay_deinit(struct relay *r);
 /* Takes over limits and intervals that may change while it runs. */
 void relay_configure(struct relay *r, const struct relay_config *config);
+/* The figures, with the gauges of sessions, logs and workers brought up to date. Borrowed. */
+const struct metrics *relay_measure(struct relay *r);
 
-/* From Redis ------------------------------------------------------------------------------------------------ */
+/* From Redis ------------------------------------------------------------------------------------------------
+ */
 
-/* One message of a session's channel, or (`channel_sid` empty) of the events channel. DROP_NOTHING, or why it was
- * dropped: counted already, the caller may log it. Sockets are written to by relay_flush(). */
-enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct span message, uint64_t now_ms);
+/* One message of a session's channel, or (`channel_sid` empty) of the events channel. DROP_NOTHING, or why it
+ * was dropped: counted already, the caller may log it. Sockets are written to by relay_flush(). */
+enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct span message,
+                               uint64_t now_ms);
 /* The messages that were at hand have been received: write to the sockets. */
 void relay_flush(struct relay *r);
 
@@ -61,10 +67,12 @@ void relay_subscribed(struct relay *r, struct span sid);
 /* An entry of the workers' hash, read at the start or after a reconnect. */
 void relay_worker_entry(struct relay *r, struct span worker, struct span entry, uint64_t now_ms);
 
-/* From sockets ---------------------------------------------------------------------------------------------- */
+/* From sockets ----------------------------------------------------------------------------------------------
+ */
 
-/* A socket has opened. The cursor is the caller's, zeroed, with its owner's fields set, and must stay where it is until relay_detach().
- * It is written to as soon as its session is subscribed. 0, or -ENOMEM: then it is not attached. */
+/* A socket has opened. The cursor is the caller's, zeroed, with its owner's fields set, and must stay where
+ * it is until relay_detach(). It is written to as soon as its session is subscribed. 0, or -ENOMEM: then it
+ * is not attached. */
 int relay_attach(struct relay *r, struct cursor *c, struct span sid, uint64_t now_ms)
     __attribute__((warn_unused_result));
 /* The socket is closed. */
@@ -72,9 +80,11 @@ void relay_detach(struct relay *r, struct cursor *c, uint64_t now_ms);
 /* A blocked socket takes more again, or has a frame of its own: write to it. */
 void relay_writable(struct relay *r, struct cursor *c);
 
-/* From the clock -------------------------------------------------------------------------------------------- */
+/* From the clock --------------------------------------------------------------------------------------------
+ */
 
-/* Does what is due: first statuses that waited long enough, status broadcasts, lost workers, expired sessions. */
+/* Does what is due: first statuses that waited long enough, status broadcasts, lost workers, expired
+ * sessions. */
 void relay_tick(struct relay *r, uint64_t now_ms);
 /* When relay_tick() next has something to do; UINT64_MAX: never. */
 uint64_t relay_next_ms(const struct relay *r);

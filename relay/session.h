@@ -1,7 +1,7 @@
 /* A session: a sid, its log, its sockets, and the prompt that it last saw executing; and the table of them.
  *
- * A session with `has_log` has, or had within the time to live, a socket here: its channel is subscribed and its
- * events are kept. One without is only remembered for its last executing node. */
+ * A session with `has_log` has, or had within the time to live, a socket here: its channel is subscribed and
+ * its events are kept. One without is only remembered for its last executing node. */
 #ifndef RELAY_SESSION_H
 #define RELAY_SESSION_H
 
@@ -10,25 +10,27 @@
 
 enum subscription { SUBSCRIPTION_NONE, SUBSCRIPTION_ASKED, SUBSCRIPTION_ACTIVE };
 
+TAILQ_HEAD(session_list, session);
+
 struct session {
     struct session *next_in_bucket;
-    struct session *expiry_prev, *expiry_next; /* in the list of those without a socket, oldest first */
-    struct session *dirty_next;                /* in the list of those with something to write */
-    struct session *open_prev, *open_next;     /* in the list of those with a socket */
+    TAILQ_ENTRY(session) in_expiry; /* while is_expiring */
+    TAILQ_ENTRY(session) in_open;   /* while it has a cursor */
+    TAILQ_ENTRY(session) in_dirty;  /* while is_dirty */
     uint64_t hash;
-    uint64_t expires_at_ms; /* while in the expiry list */
+    uint64_t expires_at_ms; /* while is_expiring */
     struct log log;
-    struct cursor *cursors; /* newest first */
-    uint8_t *prompt;        /* owned; the prompt that executes, a MessagePack value; NULL: none */
-    uint8_t *node;          /* owned; its last executing node for display, likewise; NULL: none yet */
+    struct cursor_list cursors; /* newest first */
+    uint8_t *prompt;            /* owned; the prompt that executes, a MessagePack value; NULL: none */
+    uint8_t *node;              /* owned; its last executing node for display, likewise; NULL: none yet */
     uint32_t prompt_len, node_len;
-    int64_t told;           /* the queue number its sockets were told last; -1: none */
+    int64_t told; /* the queue number its sockets were told last; -1: none */
     enum subscription subscription;
     bool has_log;
     bool is_executing;
-    bool is_dirty;
-    bool is_expiring;        /* in the expiry list */
-    bool status_is_fresh;    /* a status came since the end of its prompt */
+    bool is_dirty;        /* something was appended since its sockets were written to */
+    bool is_expiring;     /* without a socket: forgotten when the time has come */
+    bool status_is_fresh; /* a status came since the end of its prompt */
     uint8_t sid_len;
     uint8_t sid[];
 };
@@ -37,6 +39,19 @@ static inline struct span session_sid(const struct session *s)
 {
     return span_of(s->sid, s->sid_len);
 }
+
+static inline struct span session_prompt(const struct session *s)
+{
+    return span_of(s->prompt, s->prompt_len);
+}
+
+static inline struct span session_node(const struct session *s)
+{
+    return span_of(s->node, s->node_len);
+}
+
+/* The longest prompt id and node id that are remembered: these are ids, not a place to keep data in. */
+#define SESSION_VALUE_MAX 1024
 
 struct session_table {
     struct session **buckets; /* owned */
@@ -58,7 +73,8 @@ void session_remove(struct session_table *t, struct session *s);
 /* Calls fn for every session; fn must not add or remove any. */
 void session_each(const struct session_table *t, void (*fn)(struct session *s, void *arg), void *arg);
 
-/* Remembers what executes: by an event of its prompt. Without memory it remembers nothing rather than wrong things. */
+/* Remembers what executes: by an event of its prompt. Without memory it remembers nothing rather than wrong
+ * things. */
 void session_note_start(struct session *s, struct span prompt);
 void session_note_executing(struct session *s, struct span prompt, struct span display_node);
 /* The prompt has ended; no effect when another one executes now. */

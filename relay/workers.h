@@ -4,30 +4,44 @@
 
 #include "relay/span.h"
 
-/* What a worker says of itself (redis-contract.md, Workers). Spans of whoever decoded it. */
+/* What a worker says of itself (redis-contract.md, Workers). The spans are of whoever decoded it. */
 struct heartbeat {
     struct span boot;
     struct span sid;    /* empty: none, or not a valid sid */
     struct span prompt; /* the id as text; empty: none */
     int64_t queue_remaining;
+    int64_t at_ms; /* the worker's own clock */
     bool is_gone;
 };
 
+/* A text of its own, short and owned. */
+struct worker_text {
+    uint8_t *bytes;
+    size_t len;
+};
+
 struct worker {
-    struct worker *next;
+    uint64_t hash;         /* of the id */
+    struct worker_text id; /* empty: the worker without a name */
+    struct worker_text boot;
+    struct worker_text sid;
+    struct worker_text prompt; /* empty: none, or it was seen to end */
     int64_t share;
+    int64_t at_ms;
     uint64_t seen_ms;
-    char *boot;   /* owned; NULL: it has sent no heartbeat */
-    char *sid;    /* owned; NULL: none */
-    char *prompt; /* owned; NULL: none, or seen to end */
-    char *id;     /* owned; "" is the worker without a name */
     bool is_watched; /* it has sent a heartbeat, so its silence means that it is lost */
 };
 
+static inline struct span worker_span(struct worker_text t)
+{
+    return span_of(t.bytes, t.len);
+}
+
 struct workers {
-    struct worker *first;
-    size_t count;
-    int64_t sum; /* of the shares */
+    struct worker *items; /* owned, in no order */
+    size_t count, cap;
+    int64_t sum; /* of the shares, INT64_MAX at most */
+    uint64_t seed[2];
 };
 
 /* Told of a worker that is lost: silent for too long, or started again. Called before its entry changes. */
@@ -35,22 +49,27 @@ struct workers_listener {
     void (*on_lost)(struct workers_listener *self, const struct worker *w, bool is_restart);
 };
 
-void workers_init(struct workers *ws);
+void workers_init(struct workers *ws, const uint64_t seed[2]);
 void workers_deinit(struct workers *ws);
 
-/* A sign of life from a known worker; an unknown one is of no interest. */
+/* A sign of life of a known worker; an unknown one is of no interest. */
 void workers_saw(struct workers *ws, struct span id, uint64_t now_ms);
-/* A worker's share. -ENOMEM when it is new and there is no memory. */
+/* No silence so far counts: nobody could be heard. */
+void workers_pardon(struct workers *ws, uint64_t now_ms);
+/* A worker's share. 0, or -ENOMEM when it is new and there is no memory. */
 int workers_share(struct workers *ws, struct span id, int64_t share, uint64_t now_ms)
     __attribute__((warn_unused_result));
-/* A heartbeat, or its copy read from Redis. Another boot than before: the listener is told. */
+/* A heartbeat. Another boot than before: the listener is told first. 0 or -ENOMEM. */
 int workers_heartbeat(struct workers *ws, struct span id, const struct heartbeat *h, uint64_t now_ms,
                       struct workers_listener *l) __attribute__((warn_unused_result));
+/* The same, read from Redis: it counts only when no newer one has been heard. */
+int workers_entry(struct workers *ws, struct span id, const struct heartbeat *h, uint64_t now_ms,
+                  struct workers_listener *l) __attribute__((warn_unused_result));
 /* This prompt has ended, whoever ran it. */
 void workers_prompt_ended(struct workers *ws, struct span prompt);
 /* Removes those that are silent for timeout_ms, telling the listener. */
 void workers_expire(struct workers *ws, uint64_t now_ms, uint64_t timeout_ms, struct workers_listener *l);
-/* When workers_expire would next have something to do; UINT64_MAX: never. */
+/* When workers_expire() next has something to do; UINT64_MAX: never. */
 uint64_t workers_next_ms(const struct workers *ws, uint64_t timeout_ms);
 
 #endif

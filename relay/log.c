@@ -1,0 +1,253 @@
+#include "relay/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define RING_MIN 4
+#define KEYS_MIN 8
+
+/* From conflation key to seq
+ * ---------------------------------------------------------------------------------- */
+
+/* The slot of a key, or the empty one where it would go. Keys are hashes already. */
+static size_t keys_slot(const struct log_keys *k, uint64_t key)
+{
+    size_t i = key & (k->cap - 1);
+    while (k->slots[i].key != 0 && k->slots[i].key != key)
+        i = (i + 1) & (k->cap - 1);
+    return i;
+}
+
+static uint64_t keys_get(const struct log_keys *k, uint64_t key)
+{
+    return k->cap == 0 || key == 0 ? 0 : k->slots[keys_slot(k, key)].seq;
+}
+
+/* Makes room for one more. */
+static int keys_reserve(struct log_keys *k)
+{
+    if (2 * (k->used + 1) <= k->cap)
+        return 0;
+    struct log_keys bigger = {.cap = k->cap ? 2 * k->cap : KEYS_MIN, .used = k->used};
+    bigger.slots = calloc(bigger.cap, sizeof *bigger.slots);
+    if (!bigger.slots)
+        return -ENOMEM;
+    for (size_t i = 0; i < k->cap; i++)
+        if (k->slots[i].key != 0)
+            bigger.slots[keys_slot(&bigger, k->slots[i].key)] = k->slots[i];
+    free(k->slots);
+    *k = bigger;
+    return 0;
+}
+
+static void keys_set(struct log_keys *k, uint64_t key, uint64_t seq)
+{
+    struct log_key *slot = &k->slots[keys_slot(k, key)];
+    k->used += slot->key == 0;
+    *slot = (struct log_key){key, seq};
+}
+
+/* Removes a key and closes the gap that it leaves in its run of slots. */
+static void keys_remove(struct log_keys *k, uint64_t key)
+{
+    size_t mask = k->cap - 1, gap = keys_slot(k, key);
+    if (k->slots[gap].key == 0)
+        return;
+    for (size_t i = (gap + 1) & mask; k->slots[i].key != 0; i = (i + 1) & mask) {
+        size_t home = k->slots[i].key & mask;
+        if (((i - home) & mask) >= ((i - gap) & mask)) {
+            k->slots[gap] = k->slots[i];
+            gap = i;
+        }
+    }
+    k->slots[gap] = (struct log_key){0, 0};
+    k->used--;
+}
+
+/* The ring
+ * ---------------------------------------------------------------------------------------------------- */
+
+static struct log_entry *entry_at(const struct log *log, size_t i)
+{
+    return &log->ring[(log->head + i) & (log->cap - 1)];
+}
+
+/* How many entries lie before seq: they are in order. */
+static size_t index_of(const struct log *log, uint64_t seq)
+{
+    size_t low = 0, high = log->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (entry_at(log, middle)->seq < seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static size_t entry_bytes(const struct log_entry *e)
+{
+    return (e->frame ? e->frame->len : 0) + (e->no_flags ? e->no_flags->len : 0);
+}
+
+/* Takes the frames out of an entry, which stays in the ring as a dead one. */
+static void kill_entry(struct log *log, struct log_entry *e)
+{
+    if (!e->frame)
+        return;
+    if (e->key != 0)
+        keys_remove(&log->keys, e->key);
+    log->bytes -= entry_bytes(e);
+    log->live--;
+    frame_unref(e->frame);
+    frame_unref(e->no_flags);
+    e->frame = e->no_flags = NULL;
+}
+
+static void drop_dead_head(struct log *log)
+{
+    while (log->count > 0 && !entry_at(log, 0)->frame) {
+        log->head = (log->head + 1) & (log->cap - 1);
+        log->count--;
+    }
+}
+
+/* Closes the gaps that dead entries leave. */
+static void compact(struct log *log)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < log->count; i++)
+        if (entry_at(log, i)->frame)
+            *entry_at(log, kept++) = *entry_at(log, i);
+    log->count = kept;
+}
+
+static int grow_ring(struct log *log)
+{
+    size_t cap = log->cap ? 2 * log->cap : RING_MIN;
+    struct log_entry *ring = calloc(cap, sizeof *ring);
+    if (!ring)
+        return -ENOMEM;
+    for (size_t i = 0; i < log->count; i++)
+        ring[i] = *entry_at(log, i);
+    free(log->ring);
+    log->ring = ring;
+    log->cap = cap;
+    log->head = 0;
+    return 0;
+}
+
+/* A full ring is compacted when that frees a quarter of it, so that the work is paid for by what it frees. */
+static int reserve_entry(struct log *log)
+{
+    if (log->count < log->cap)
+        return 0;
+    if (log->cap > 0 && log->live <= log->cap - log->cap / 4) {
+        compact(log);
+        return 0;
+    }
+    return grow_ring(log);
+}
+
+void log_init(struct log *log)
+{
+    *log = (struct log){.next_seq = 1};
+}
+
+void log_deinit(struct log *log)
+{
+    log_trim(log, log->next_seq);
+    free(log->ring);
+    free(log->keys.slots);
+}
+
+static void trim_to_limits(struct log *log, const struct log_limits *limits)
+{
+    while (log->live > 1 && (log->live > limits->events || log->bytes > limits->bytes)) {
+        log->trimmed_to = entry_at(log, 0)->seq + 1;
+        kill_entry(log, entry_at(log, 0));
+        drop_dead_head(log);
+    }
+}
+
+static bool kill_key(struct log *log, uint64_t key)
+{
+    uint64_t seq = keys_get(&log->keys, key);
+    if (seq == 0)
+        return false;
+    kill_entry(log, entry_at(log, index_of(log, seq)));
+    drop_dead_head(log);
+    return true;
+}
+
+int log_append(struct log *log, struct frame *take_frame, uint64_t key, uint64_t prompt,
+               const struct log_limits *limits, bool *replaced)
+{
+    if (reserve_entry(log) < 0 || (key != 0 && keys_reserve(&log->keys) < 0)) {
+        frame_unref(take_frame);
+        return -ENOMEM;
+    }
+    *replaced = kill_key(log, key);
+    if (key != 0)
+        keys_set(&log->keys, key, log->next_seq);
+    log->count++;
+    log->live++;
+    log->bytes += take_frame->len;
+    *entry_at(log, log->count - 1) =
+        (struct log_entry){.seq = log->next_seq++, .key = key, .prompt = prompt, .frame = take_frame};
+    trim_to_limits(log, limits);
+    return 0;
+}
+
+uint64_t log_find_key(const struct log *log, uint64_t key)
+{
+    return keys_get(&log->keys, key);
+}
+
+struct log_entry *log_at(const struct log *log, uint64_t seq)
+{
+    for (size_t i = index_of(log, seq); i < log->count; i++)
+        if (entry_at(log, i)->frame)
+            return entry_at(log, i);
+    return NULL;
+}
+
+struct frame *log_no_flags(struct log *log, struct log_entry *e)
+{
+    if (!e->no_flags) {
+        e->no_flags = frame_without_metadata(e->frame);
+        log->bytes += e->no_flags ? e->no_flags->len : 0;
+    }
+    return e->no_flags;
+}
+
+uint64_t log_find_prompt(const struct log *log, uint64_t prompt)
+{
+    for (size_t i = log->count; i-- > 0 && log->keys.used > 0;) {
+        const struct log_entry *e = entry_at(log, i);
+        if (e->frame && e->key != 0 && e->prompt == prompt)
+            return e->seq;
+    }
+    return 0;
+}
+
+void log_drop_prompt(struct log *log, uint64_t prompt)
+{
+    for (size_t i = 0; i < log->count && log->keys.used > 0; i++) {
+        struct log_entry *e = entry_at(log, i);
+        if (e->frame && e->key != 0 && e->prompt == prompt)
+            kill_entry(log, e);
+    }
+    drop_dead_head(log);
+}
+
+void log_trim(struct log *log, uint64_t seq)
+{
+    while (log->count > 0 && entry_at(log, 0)->seq < seq) {
+        kill_entry(log, entry_at(log, 0));
+        log->head = (log->head + 1) & (log->cap - 1);
+        log->count--;
+    }
+}

@@ -1,0 +1,178 @@
+#include "relay/workers.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "relay/hash.h"
+
+void workers_init(struct workers *ws, const uint64_t seed[2])
+{
+    *ws = (struct workers){.seed = {seed[0], seed[1]}};
+}
+
+static int set_text(struct worker_text *t, struct span value)
+{
+    if (span_equals(worker_span(*t), value))
+        return 0;
+    uint8_t *bytes = value.len > 0 ? malloc(value.len) : NULL;
+    if (value.len > 0 && !bytes)
+        return -ENOMEM;
+    if (bytes)
+        memcpy(bytes, value.bytes, value.len);
+    free(t->bytes);
+    *t = (struct worker_text){bytes, value.len};
+    return 0;
+}
+
+static void free_texts(struct worker *w)
+{
+    free(w->id.bytes);
+    free(w->boot.bytes);
+    free(w->sid.bytes);
+    free(w->prompt.bytes);
+}
+
+void workers_deinit(struct workers *ws)
+{
+    for (size_t i = 0; i < ws->count; i++)
+        free_texts(&ws->items[i]);
+    free(ws->items);
+}
+
+static struct worker *find(const struct workers *ws, struct span id)
+{
+    uint64_t hash = hash_bytes(id, ws->seed);
+    for (size_t i = 0; i < ws->count; i++)
+        if (ws->items[i].hash == hash && span_equals(worker_span(ws->items[i].id), id))
+            return &ws->items[i];
+    return NULL;
+}
+
+static int reserve(struct workers *ws)
+{
+    if (ws->count < ws->cap)
+        return 0;
+    size_t cap = ws->cap ? 2 * ws->cap : 8;
+    struct worker *items = realloc(ws->items, cap * sizeof *items);
+    if (!items)
+        return -ENOMEM;
+    ws->items = items;
+    ws->cap = cap;
+    return 0;
+}
+
+static struct worker *find_or_add(struct workers *ws, struct span id)
+{
+    struct worker *w = find(ws, id);
+    if (w)
+        return w;
+    struct worker fresh = {.hash = hash_bytes(id, ws->seed)};
+    if (reserve(ws) < 0 || set_text(&fresh.id, id) < 0)
+        return NULL;
+    ws->items[ws->count] = fresh;
+    return &ws->items[ws->count++];
+}
+
+/* Shares are not negative; hostile ones may be huge. */
+static void sum_up(struct workers *ws)
+{
+    ws->sum = 0;
+    for (size_t i = 0; i < ws->count; i++)
+        if (__builtin_add_overflow(ws->sum, ws->items[i].share, &ws->sum))
+            ws->sum = INT64_MAX;
+}
+
+static void set_share(struct workers *ws, struct worker *w, int64_t share)
+{
+    if (w->share == share)
+        return;
+    w->share = share;
+    sum_up(ws);
+}
+
+static void remove_worker(struct workers *ws, struct worker *w)
+{
+    free_texts(w);
+    *w = ws->items[--ws->count];
+    sum_up(ws);
+}
+
+void workers_saw(struct workers *ws, struct span id, uint64_t now_ms)
+{
+    struct worker *w = find(ws, id);
+    if (w)
+        w->seen_ms = now_ms;
+}
+
+void workers_pardon(struct workers *ws, uint64_t now_ms)
+{
+    for (size_t i = 0; i < ws->count; i++)
+        ws->items[i].seen_ms = now_ms;
+}
+
+int workers_share(struct workers *ws, struct span id, int64_t share, uint64_t now_ms)
+{
+    struct worker *w = find_or_add(ws, id);
+    if (!w)
+        return -ENOMEM;
+    w->seen_ms = now_ms;
+    set_share(ws, w, share);
+    return 0;
+}
+
+int workers_heartbeat(struct workers *ws, struct span id, const struct heartbeat *h, uint64_t now_ms,
+                      struct workers_listener *l)
+{
+    struct worker *w = h->is_gone ? find(ws, id) : find_or_add(ws, id);
+    if (!w)
+        return h->is_gone ? 0 : -ENOMEM;
+    if (h->is_gone) {
+        remove_worker(ws, w);
+        return 0;
+    }
+    if (w->boot.len > 0 && !span_equals(worker_span(w->boot), h->boot))
+        l->on_lost(l, w, true);
+    w->is_watched = true;
+    w->seen_ms = now_ms;
+    w->at_ms = h->at_ms;
+    set_share(ws, w, h->queue_remaining);
+    if (set_text(&w->boot, h->boot) < 0 || set_text(&w->sid, h->sid) < 0 ||
+        set_text(&w->prompt, h->prompt) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+int workers_entry(struct workers *ws, struct span id, const struct heartbeat *h, uint64_t now_ms,
+                  struct workers_listener *l)
+{
+    const struct worker *w = find(ws, id);
+    bool is_old = w && w->is_watched && w->at_ms > h->at_ms;
+    return is_old ? 0 : workers_heartbeat(ws, id, h, now_ms, l);
+}
+
+void workers_prompt_ended(struct workers *ws, struct span prompt)
+{
+    for (size_t i = 0; i < ws->count; i++)
+        if (prompt.len > 0 && span_equals(worker_span(ws->items[i].prompt), prompt))
+            set_text(&ws->items[i].prompt, SPAN_NONE);
+}
+
+void workers_expire(struct workers *ws, uint64_t now_ms, uint64_t timeout_ms, struct workers_listener *l)
+{
+    for (size_t i = ws->count; i-- > 0;) {
+        struct worker *w = &ws->items[i];
+        if (!w->is_watched || now_ms < w->seen_ms + timeout_ms)
+            continue;
+        l->on_lost(l, w, false);
+        remove_worker(ws, w);
+    }
+}
+
+uint64_t workers_next_ms(const struct workers *ws, uint64_t timeout_ms)
+{
+    uint64_t next = UINT64_MAX;
+    for (size_t i = 0; i < ws->count; i++)
+        if (ws->items[i].is_watched && ws->items[i].seen_ms + timeout_ms < next)
+            next = ws->items[i].seen_ms + timeout_ms;
+    return next;
+}
