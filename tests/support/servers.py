@@ -1,0 +1,278 @@
+"""Private servers for tests: a redis-server and the relay, each on its own port or socket, always stopped."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import msgpack
+import redis
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.environ.get("COMFY_RELAY_BINARY") or os.path.join(ROOT, "build-dev", "comfy-relay")
+PUBLISH_LUA = os.path.join(ROOT, "adapters", "redis", "publish.lua")
+SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
+              "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99"}
+TIMEOUT = 20
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def until(condition, what, timeout=TIMEOUT):
+    """Waits for something outside of this process that gives no sign when it happens."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {timeout} s for {what}; the last answer was {value!r}")
+        time.sleep(0.01)
+
+
+def start(args, **options):
+    """A child that dies with us, whatever happens."""
+    return subprocess.Popen(args, preexec_fn=die_with_parent, **options)
+
+
+def die_with_parent():
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Redis:
+    """A redis-server on a unix socket and a free port. `kill` and `start` as often as wanted: the address stays."""
+
+    def __init__(self, *options):
+        self.dir = tempfile.mkdtemp(prefix="redis-")
+        self.path = os.path.join(self.dir, "redis.sock")
+        self.port, self.options, self.process = free_port(), options, None
+        self.start()
+
+    @property
+    def url(self):
+        return "redis+unix://" + self.path
+
+    @property
+    def tcp_url(self):
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self):
+        self.process = start(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.path,
+                              "--save", "", "--appendonly", "no", "--dir", self.dir, "--logfile",
+                              os.path.join(self.dir, "log"), *self.options],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        self.client = redis.Redis(unix_socket_path=self.path)
+        until(self.answers, "redis-server to answer")
+        return self
+
+    def answers(self):
+        assert self.process.poll() is None, open(os.path.join(self.dir, "log")).read()
+        try:
+            return self.client.ping()
+        except (redis.ConnectionError, redis.AuthenticationError) as e:
+            return isinstance(e, redis.AuthenticationError)
+
+    def kill(self):
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Publisher:
+    """A worker's side, by the contract's three ways."""
+
+    def __init__(self, server, prefix="comfy"):
+        self.redis, self.prefix = server, prefix
+        self.published = 0
+        self._script = None
+
+    @property
+    def client(self):
+        return self.redis.client
+
+    def sid_channel(self, sid):
+        return b"%s:sid:{%s}" % (self.prefix.encode(), as_bytes(sid))
+
+    def events(self, event):
+        """PUBLISH on the channel of all."""
+        self.published += 1
+        return self.client.publish(f"{self.prefix}:events", packed(event))
+
+    def session(self, sid, event):
+        """PUBLISH on a session's own channel."""
+        self.published += 1
+        return self.client.publish(self.sid_channel(sid), packed(event))
+
+    def script(self, event):
+        """By publish.lua: the prefix as its only key, then the event; the way that loses nothing."""
+        if self._script is None:
+            with open(PUBLISH_LUA, encoding="utf-8") as f:
+                self._script = self.client.register_script(f.read())
+        self.published += 1
+        return self._script(**script_arguments(self.prefix, packed(event)))
+
+    def emit(self, kind, data=None, sid=None, **more):
+        return self.events({"type": kind, "sid": sid, **more, "data": data})
+
+    def heartbeat(self, worker, boot="b1", queue_remaining=0, sid=None, prompt_id=None, entry=True):
+        data = {"boot": boot, "queue_remaining": queue_remaining, "sid": sid, "prompt_id": prompt_id,
+                "at": int(time.time() * 1000)}
+        if entry:
+            self.client.hset(f"{self.prefix}:workers", worker, msgpack.packb(data))
+        return self.events({"type": "relay.worker", "worker": worker, "data": data})
+
+    def gone(self, worker):
+        self.client.hdel(f"{self.prefix}:workers", worker)
+        return self.events({"type": "relay.worker", "worker": worker, "data": {"gone": True}})
+
+
+def packed(event):
+    return event if isinstance(event, bytes) else msgpack.packb(event)
+
+
+def as_bytes(s):
+    return s if isinstance(s, bytes) else s.encode()
+
+
+def script_arguments(prefix, event):
+    return {"keys": [], "args": [prefix, event]}
+
+
+class Relay:
+    """The relay on free ports. Leaving the `with` stops it and fails on a sanitizer's report or a bad exit."""
+
+    def __init__(self, server=None, *args, wait=True, binary=None, env=None, listen=None, expect_exit=0, **options):
+        self.dir = tempfile.mkdtemp(prefix="relay-")
+        self.port, self.ops_port = free_port(), free_port()
+        self.address = ("127.0.0.1", self.port)
+        self.expect_exit = expect_exit
+        url = server if isinstance(server, str) else server.url if server else f"redis+unix://{self.dir}/none"
+        given = {"listen": listen or f"127.0.0.1:{self.port}", "ops.listen": f"127.0.0.1:{self.ops_port}",
+                 "redis.url": url, "drain.time": "0ms", "log.level": "debug"}
+        given.update({k.replace("__", "."): v for k, v in options.items()})
+        self.command = [binary or BINARY, *args]
+        for name, value in given.items():
+            self.command += [f"--{name}", str(value)]
+        self.stderr, self.changed = "", threading.Condition()
+        self.process = start(self.command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                             stdin=subprocess.DEVNULL, env={**os.environ, **SANITIZERS, **(env or {})})
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        try:
+            self.wait_live()
+            if wait and server:
+                self.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self.changed:
+                self.stderr += line.decode("utf-8", "replace")
+                self.changed.notify_all()
+
+    # -- what it says
+
+    def get(self, path, timeout=5):
+        """(status, body) of the operations address, or (None, why)."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ops_port}{path}", timeout=timeout) as r:
+                return r.status, r.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+        except OSError as e:
+            return None, str(e)
+
+    def wait_live(self):
+        until(lambda: self._alive() and self.get("/live")[0] == 200, "/live to answer 200")
+
+    def wait_ready(self, timeout=TIMEOUT):
+        until(lambda: self._alive() and self.get("/ready")[0] == 200, "/ready to answer 200", timeout)
+
+    def wait_not_ready(self):
+        until(lambda: self._alive() and self.get("/ready")[0] == 503, "/ready to answer 503")
+
+    def _alive(self):
+        assert self.process.poll() is None, f"the relay ended with {self.process.returncode}:\n{self.stderr}"
+        return True
+
+    def metrics(self):
+        """{'connections': 1, 'messages_dropped_total{reason="malformed"}': 0, ...} without comfy_relay_."""
+        status, body = self.get("/metrics")
+        assert status == 200, f"/metrics: {status} {body}"
+        return {m[1]: float(m[2]) for m in re.finditer(r"^comfy_relay_(\S+) (\S+)$", body, re.M)}
+
+    def metric(self, name):
+        return self.metrics().get(name, 0)
+
+    def dropped(self):
+        """Events dropped so far, by reason, those that are zero left out."""
+        return {m[1]: int(v) for k, v in self.metrics().items()
+                if (m := re.fullmatch(r'messages_dropped_total\{reason="(\w+)"\}', k)) and v}
+
+    def wait_metric(self, name, value, timeout=TIMEOUT):
+        return until(lambda: self.metric(name) >= value, f"{name} to reach {value}", timeout)
+
+    def wait_log(self, text, timeout=TIMEOUT):
+        with self.changed:
+            assert self.changed.wait_for(lambda: text in self.stderr, timeout), f"no {text!r} in:\n{self.stderr}"
+
+    def rss(self):
+        with open(f"/proc/{self.process.pid}/status") as f:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", f.read())[1]) * 1024
+
+    # -- its end
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait_exit(self, timeout=TIMEOUT):
+        code = self.process.wait(timeout)
+        self.reader.join(timeout)
+        return code
+
+    def stop(self):
+        """SIGTERM; then it must be gone with the expected code and nothing to report."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        try:
+            code = self.wait_exit()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the relay did not end on SIGTERM:\n{self.stderr[-4000:]}") from None
+        shutil.rmtree(self.dir, ignore_errors=True)
+        for mark in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:"):
+            assert mark not in self.stderr, self.stderr[-8000:]
+        assert code == self.expect_exit, f"exit code {code}, expected {self.expect_exit}:\n{self.stderr[-4000:]}"
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *rest):
+        if kind is None:
+            return self.stop()
+        self.kill()
+        print(f"--- the relay's log (its last lines)\n{self.stderr[-4000:]}")
+        return None
