@@ -1,0 +1,46 @@
+"""Writes inputs to begin with, from recorded traffic, for the fuzz targets: seeds.py DIRECTORY."""
+import base64
+import json
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "golden"))
+
+import read as golden  # noqa: E402
+
+with open(os.path.join(golden.HERE, "handshake.jsonl"), encoding="utf-8") as f:
+    HANDSHAKES = [json.loads(line) for line in f]
+
+
+def envelopes():
+    return {e for name in golden.names() for e in golden.envelopes(name) if len(e) < 65536}
+
+
+def requests():
+    return {h["request"].encode() for h in HANDSHAKES}
+
+
+def client_frames():
+    return {base64.b64decode(h["sent_b64"]) for h in HANDSHAKES if h["sent_b64"] and " " not in h["sent_b64"]}
+
+
+# A part of a target's name, and what it reads.
+KINDS = {"msgpack": envelopes, "codec": envelopes, "event": envelopes, "upgrade": requests, "request": requests,
+         "http": requests, "websocket": client_frames, "receiver": client_frames, "connection": client_frames}
+
+
+def main(directory):
+    for source in sorted(os.listdir(HERE)):
+        if source.startswith("fuzz_") and source.endswith(".c"):
+            write(os.path.join(directory, source[:-2]), next((KINDS[k] for k in KINDS if k in source), set))
+
+
+def write(directory, seeds):
+    os.makedirs(directory, exist_ok=True)
+    for i, seed in enumerate(sorted(seeds())):
+        with open(os.path.join(directory, f"{i:04}"), "wb") as f:
+            f.write(seed)
+
+
+main(sys.argv[1])

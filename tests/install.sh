@@ -1,0 +1,72 @@
+# shellcheck shell=bash
+# What the tests need: Debian packages, Python packages in a venv, npm packages. Sourced by tests/run.sh.
+# Everything that is not Debian's goes to $WORK; a stamp there says which version of the list it was made from.
+
+. "$ROOT/deploy/packages.sh"
+
+UNIT_PACKAGES="python3:python3 libcmocka-dev redis-server:redis-server"
+PYTHON_PACKAGES="python3:python3 python3-venv redis-server:redis-server"
+FLOW_PACKAGES="$PYTHON_PACKAGES promtool:prometheus python3-redis python3-msgpack"
+E2E_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm chromium:chromium"
+CLANG_PACKAGES="clang:clang"
+STATIC_PACKAGES="$CLANG_PACKAGES clang-format:clang-format shellcheck:shellcheck"
+DEBIAN_PACKAGES="debootstrap:debootstrap rsync:rsync"
+
+packages_for() { # suite
+    case $1 in
+    unit) echo "$UNIT_PACKAGES" ;;
+    flow) echo "$FLOW_PACKAGES" ;;
+    e2e) echo "$E2E_PACKAGES" ;;
+    differential) echo "$PYTHON_PACKAGES" ;;
+    fuzz) echo "$PYTHON_PACKAGES $CLANG_PACKAGES $(sanitizer_runtime)" ;;
+    static) echo "$STATIC_PACKAGES" ;;
+    coverage) echo "$UNIT_PACKAGES $FLOW_PACKAGES" ;;
+    debian) echo "$DEBIAN_PACKAGES" ;;
+    esac
+}
+
+# clang's sanitizers and libFuzzer are a package of their own, named after the version that `clang` is.
+sanitizer_runtime() {
+    local depends
+    depends=$(dpkg-query -W -f '${Depends}' clang 2>/dev/null || apt-cache depends clang 2>/dev/null)
+    [ -n "$depends" ] || { . /etc/os-release && [ "${VERSION_ID:-12}" -ge 13 ] && depends=clang-19; }
+    echo "libclang-rt-$(echo "${depends:-clang-14}" | grep -o 'clang-[0-9]*' | head -n 1 | cut -d- -f2)-dev"
+}
+
+install_for() { # suite...
+    local suite list="$BUILD_PACKAGES"
+    for suite in "$@"; do
+        list="$list $(packages_for "$suite")"
+    done
+    # shellcheck disable=SC2086 # a list
+    install_missing $list || return 1
+    case " $* " in *" flow "* | *" e2e "* | *" differential "* | *" fuzz "* | *" coverage "*) install_python || return 1 ;; esac
+    case " $* " in *" e2e "*) install_node || return 1 ;; esac
+}
+
+is_fresh() { # stamp file...: made from these files as they are
+    [ -f "$1" ] && [ "$(cat "$1")" = "$(cat "${@:2}" | sha256sum)" ]
+}
+
+stamp() { # stamp file...
+    cat "${@:2}" | sha256sum >"$1"
+}
+
+# Debian's own python3: another one first in PATH need not have venv.
+install_python() {
+    local list="$ROOT/tests/requirements.txt"
+    is_fresh "$VENV/stamp" "$list" && return
+    echo "Installing Python packages into ${VENV#"$ROOT"/}"
+    rm -rf "$VENV"
+    /usr/bin/python3 -m venv "$VENV" && "$VENV/bin/pip" -q install --disable-pip-version-check -r "$list" &&
+        stamp "$VENV/stamp" "$list"
+}
+
+install_node() {
+    local from="$ROOT/tests/e2e"
+    is_fresh "$NODE/stamp" "$from/package.json" "$from/package-lock.json" && return
+    echo "Installing npm packages into ${NODE#"$ROOT"/}"
+    rm -rf "$NODE" && mkdir -p "$NODE" && cp "$from/package.json" "$from/package-lock.json" "$NODE" &&
+        (cd "$NODE" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) &&
+        stamp "$NODE/stamp" "$from/package.json" "$from/package-lock.json"
+}

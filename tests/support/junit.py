@@ -1,0 +1,17 @@
+"""Prints the results of a JUnit file as lines `passed NAME`, `failed NAME`, `skipped NAME: why`."""
+import sys
+import xml.etree.ElementTree as tree
+
+
+def result(case):
+    name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".").replace("\n", " ")
+    for child in case:
+        if child.tag in ("failure", "error"):
+            return f"failed {name}"
+        if child.tag == "skipped":
+            return f"skipped {name}: {child.get('message', '')}".replace("\n", " ")
+    return f"passed {name}" if case.get("status", "run") in ("run", "passed") else f"failed {name}"
+
+
+for test in tree.parse(sys.argv[1]).iter("testcase"):
+    print(result(test))
