@@ -20,6 +20,52 @@ RECORDING = os.path.join(ROOT, "tests", "golden", "f_reconnect.events.msgpack")
 PUBLISH = os.path.join(ROOT, "adapters", "redis", "publish.lua")
 HEARTBEAT_S = 5
 PAUSE_S = 2
+SESSION_TTL_MS = 300_000
+LOG_EVENTS = 4096
+
+
+# ---- what a publisher decides of an event (adapters/WORKERS.md) ----------------------------------------------------
+
+def conflation_key(event):
+    """Newer events with the same key replace older ones; "" for an event that is kept in order."""
+    kind, data = event["type"], event.get("data")
+    keep, fields = event.get("keep"), data if isinstance(data, dict) else {}
+    if keep is True:
+        return ""
+    if kind == "progress" and fields.get("node") is not None:
+        return f"progress {fields.get('prompt_id')} {fields['node']}"
+    if kind == "progress_state":
+        return f"progress_state {fields.get('prompt_id')}"
+    if kind == "crystools.monitor":
+        return f"crystools.monitor {event.get('worker')}"
+    if is_jpeg(kind, data):
+        return f"preview {(data[1] or {}).get('node_id') if kind == 4 else None}"
+    return f"{kind} {fields.get('prompt_id')} {fields.get('node')}" if keep is False else ""
+
+
+def is_jpeg(kind, data):
+    if isinstance(data, bytes):
+        return kind == 1 and data[:4] == b"\0\0\0\1"
+    return kind == 4 and data[0][0] == "JPEG" or kind in (1, 2) and data[0] == "JPEG"
+
+
+def ends_prompt(event):
+    kind, data = event["type"], event.get("data")
+    if kind == "executing":
+        return data.get("node") is None
+    if kind == "execution_error":
+        return data.get("exception_type") != "ExecutionBlocked"
+    return kind in ("execution_success", "execution_interrupted")
+
+
+def script_arguments(prefix, event, packed):
+    """The keys and arguments of publish.lua for an event of a session."""
+    channel = f"{prefix}:sid:{{{event['sid']}}}"
+    return {"keys": [channel + ":log", channel + ":latest"],
+            "args": [channel, packed, SESSION_TTL_MS, LOG_EVENTS, conflation_key(event), int(ends_prompt(event))]}
+
+
+# ---- the worker ----------------------------------------------------------------------------------------------------
 
 
 class Worker:
@@ -33,7 +79,11 @@ class Worker:
             self.script = client.register_script(f.read())
 
     def publish(self, event):
-        self.script(keys=[], args=[self.prefix, msgpack.packb(event)])
+        packed = msgpack.packb(event)
+        if event["sid"]:
+            self.script(**script_arguments(self.prefix, event, packed))
+        else:
+            self.client.publish(self.prefix + ":events", packed)
 
     def tell(self, data):
         event = {"type": "relay.worker", "worker": self.id, "data": data}

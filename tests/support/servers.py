@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -15,6 +16,10 @@ import msgpack
 import redis
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "deploy"))
+
+from demo_worker import script_arguments  # noqa: E402
+
 BINARY = os.environ.get("COMFY_RELAY_BINARY") or os.path.join(ROOT, "build-dev", "comfy-relay")
 PUBLISH_LUA = os.path.join(ROOT, "adapters", "redis", "publish.lua")
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
@@ -119,12 +124,15 @@ class Publisher:
         return self.client.publish(self.sid_channel(sid), packed(event))
 
     def script(self, event):
-        """By publish.lua: the prefix as its only key, then the event; the way that loses nothing."""
+        """By publish.lua, the way that loses nothing; what is for no session goes to all."""
+        known = unpacked(event)
+        if not known.get("sid"):
+            return self.events(event)
         if self._script is None:
             with open(PUBLISH_LUA, encoding="utf-8") as f:
                 self._script = self.client.register_script(f.read())
         self.published += 1
-        return self._script(**script_arguments(self.prefix, packed(event)))
+        return self._script(**script_arguments(self.prefix, known, packed(event)))
 
     def emit(self, kind, data=None, sid=None, **more):
         return self.events({"type": kind, "sid": sid, **more, "data": data})
@@ -145,12 +153,14 @@ def packed(event):
     return event if isinstance(event, bytes) else msgpack.packb(event)
 
 
+def unpacked(event):
+    if isinstance(event, dict):
+        return event
+    return msgpack.unpackb(event, strict_map_key=False, unicode_errors="replace")
+
+
 def as_bytes(s):
     return s if isinstance(s, bytes) else s.encode()
-
-
-def script_arguments(prefix, event):
-    return {"keys": [], "args": [prefix, event]}
 
 
 class Relay:
