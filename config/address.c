@@ -50,7 +50,8 @@ static bool is_host(const char *text)
 {
     const char *digits_and_dots = "0123456789.";
     struct in_addr ignored;
-    if (text[0] == '\0' || text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+    if (text[0] == '\0' ||
+        text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
         return false;
     return text[strspn(text, digits_and_dots)] != '\0' || inet_pton(AF_INET, text, &ignored) == 1;
 }

@@ -10,9 +10,13 @@
 
 #define ADDRESS_ALLOWED "host:port, [IPv6]:port or unix:/path"
 
+#define ADDRESS_LIST_MAX 16 /* in one option */
+
 enum address_kind { ADDRESS_TCP, ADDRESS_UNIX };
 
 struct address {
+#define ADDRESS_LIST_MAX 16 /* in one option */
+
     enum address_kind kind;
     uint16_t port;
     char name[256]; /* the host, without brackets; or the path, at most 107 bytes */

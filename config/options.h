@@ -1,5 +1,5 @@
-/* The options: one table, from which the parser, the defaults, --help, the example file and the reference
- * come. */
+/* The options: one table. The parser, the defaults, --help, the example file and the reference come from it.
+ */
 #ifndef CONFIG_OPTIONS_H
 #define CONFIG_OPTIONS_H
 
@@ -12,10 +12,10 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 
 /* X(field, name, type, default, lowest, highest, when, help)
- * type: TIME (uint64_t, ms), BYTES (uint64_t), COUNT (uint64_t), the name of an enum above, or a text (char
- * *, owned, never NULL) that is checked: ADDRESSES, ADDRESS (or empty), REDIS_URL, WORD, FILENAME (or empty),
- * JSON (an object), ORIGINS. lowest and highest bound the three numeric types. `when` is RELOAD for what a
- * SIGHUP takes over, START for the rest. */
+ * type: TIME (uint64_t, ms), BYTES (uint64_t), COUNT (uint64_t), the name of an enum above, or a text (owned,
+ * never NULL) that is checked: ADDRESSES, ADDRESS (or empty), REDIS_URL, WORD, FILENAME (or empty), JSON (an
+ * object), ORIGINS. lowest and highest bound the three numeric types. `when` is RELOAD for what a SIGHUP
+ * takes over, START for the rest. */
 #define OPTIONS(X)                                                                                         \
     X(listen, "listen", ADDRESSES, "127.0.0.1:8190", 0, 0, START,                                          \
       "WebSocket address(es), comma-separated; IPv6 in brackets; unix:/path")                              \

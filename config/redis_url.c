@@ -130,7 +130,7 @@ static int read_unix(struct redis_url *u, char *rest)
     return decode(path);
 }
 
-static int refuse_tls(struct redis_url *u, char *rest)
+static int refuse(struct redis_url *u, char *rest)
 {
     (void)u, (void)rest;
     return -ENOTSUP;
@@ -142,8 +142,8 @@ static const struct scheme {
 } schemes[] = {
     {"redis://", read_tcp},
     {"redis+unix://", read_unix},
-    {"rediss://", refuse_tls},
-    {"redis+sentinel://", refuse_tls},
+    {"rediss://", refuse},
+    {"redis+sentinel://", refuse},
 };
 
 static int read_scheme(struct redis_url *u)
@@ -173,7 +173,7 @@ void redis_url_deinit(struct redis_url *u)
     *u = (struct redis_url){.storage = NULL};
 }
 
-/* Without a user part: where something that is no port follows a colon, or NULL. */
+/* Without a user part: what follows a colon and is no port, or NULL. */
 static const char *find_odd_port(const char *host)
 {
     const char *colon = strchr(*host == '[' ? host + strcspn(host, "]") : host, ':');
@@ -183,22 +183,31 @@ static const char *find_odd_port(const char *host)
     return colon[1 + digits] == '\0' || colon[1 + digits] == '/' ? NULL : colon + 1;
 }
 
-static void write_masked(const char *text, const char *begin, const char *end, FILE *to)
+static const char *find_password(const char *begin, const char *at)
 {
-    fprintf(to, "%.*s" MASK "%s", (int)(begin - text), text, end);
+    const char *colon = memchr(begin, ':', (size_t)(at - begin));
+    return colon == NULL || colon + 1 == at ? NULL : colon + 1;
+}
+
+static void write_query_masked(const char *text, FILE *to)
+{
+    const char *query = strchr(text, '?');
+    if (query == NULL || strncmp(query, "?db=", 4) == 0)
+        fputs(text, to);
+    else
+        fprintf(to, "%.*s" MASK, (int)(query + 1 - text), text);
 }
 
 void redis_url_write_masked(const char *text, FILE *to)
 {
     const char *slashes = strstr(text, "://");
-    const char *rest = slashes == NULL ? text : slashes + 3;
-    const char *at = strrchr(rest, '@');
-    const char *colon = at == NULL ? find_odd_port(rest) : memchr(rest, ':', (size_t)(at - rest));
-    const char *query = strchr(rest, '?');
-    if (colon != NULL && (at == NULL || at > colon + 1))
-        write_masked(text, at == NULL ? colon : colon + 1, at == NULL ? "" : at, to);
-    else if (query != NULL && strncmp(query, "?db=", 4) != 0)
-        write_masked(text, query + 1, "", to);
-    else
-        fputs(text, to);
+    const char *begin = slashes == NULL ? text : slashes + 3;
+    const char *at = strrchr(begin, '@');
+    const char *secret = at == NULL ? find_odd_port(begin) : find_password(begin, at);
+    if (secret == NULL) {
+        write_query_masked(text, to);
+        return;
+    }
+    fprintf(to, "%.*s" MASK, (int)(secret - text), text);
+    write_query_masked(at == NULL ? "" : at, to);
 }
