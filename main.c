@@ -1,0 +1,208 @@
+/* comfy-relay: a line for each adapter, in the order of the data path, and the way down again. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include <uv.h>
+
+#include "adapters/http/ops.h"
+#include "adapters/msgpack/codec.h"
+#include "adapters/process/logger.h"
+#include "adapters/process/signals.h"
+#include "adapters/process/ticker.h"
+#include "adapters/redis/redis.h"
+#include "adapters/websocket/server.h"
+#include "config/config.h"
+#include "relay/relay.h"
+
+struct program {
+    struct signals_listener on_signal;
+    struct ops_source ops_source;
+    struct config config;
+    struct logger logger;
+    uv_loop_t loop;
+    struct relay relay;
+    struct redis *redis;
+    struct server *server;
+    struct ops *ops;
+    struct ticker *ticker;
+    struct signals *signals;
+};
+
+static struct relay_config relay_config(const struct options *o)
+{
+    return (struct relay_config){
+        .session_ttl_ms = o->session_ttl_ms,
+        .status_interval_ms = o->status_interval_ms,
+        .worker_timeout_ms = o->worker_timeout_ms,
+        .log = {o->session_log_events, o->session_log_bytes},
+        .message_bytes = o->limits_message_bytes,
+        .share = o->session_duplicate == DUPLICATE_SHARE,
+    };
+}
+
+/* What the operations endpoints ask
+ * ---------------------------------------------------------------------------- */
+
+static struct program *program_of(struct ops_source *source)
+{
+    return (struct program *)((char *)source - offsetof(struct program, ops_source));
+}
+
+static const char *not_ready(struct ops_source *self)
+{
+    const struct program *p = program_of(self);
+    if (server_is_draining(p->server))
+        return "draining";
+    return redis_is_ready(p->redis) ? NULL : "not subscribed to Redis";
+}
+
+static const struct metrics *measure(struct ops_source *self)
+{
+    return relay_measure(&program_of(self)->relay);
+}
+
+/* Down
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Closes what is open; the loop then runs out of handles. */
+static void close_edges(struct program *p)
+{
+    if (p->ops)
+        ops_close(p->ops);
+    if (p->server)
+        server_close(p->server);
+    if (p->redis)
+        redis_close(p->redis);
+    if (p->ticker)
+        ticker_close(p->ticker);
+    if (p->signals)
+        signals_close(p->signals);
+    p->ops = NULL;
+    p->server = NULL;
+    p->redis = NULL;
+    p->ticker = NULL;
+    p->signals = NULL;
+}
+
+static void on_drained(void *arg)
+{
+    close_edges(arg);
+}
+
+/* The first time it drains; the second time it ends at once. */
+static void on_stop(struct signals_listener *self)
+{
+    struct program *p = (struct program *)((char *)self - offsetof(struct program, on_signal));
+    if (server_is_draining(p->server)) {
+        close_edges(p);
+        return;
+    }
+    logger_info(&p->logger, "draining", LOG_INT("connections", p->relay.metrics.connections));
+    server_drain(p->server, on_drained, p);
+}
+
+static void take_over(struct program *p)
+{
+    struct relay_config config = relay_config(&p->config.options);
+    p->logger.level = p->config.options.log_level;
+    relay_configure(&p->relay, &config);
+    if (server_reload(p->server) < 0)
+        logger_error(&p->logger, "the features could not be taken over");
+}
+
+static void on_reload(struct signals_listener *self)
+{
+    struct program *p = (struct program *)((char *)self - offsetof(struct program, on_signal));
+    char *told = NULL;
+    if (config_reload(&p->config, &told) < 0) {
+        logger_error(&p->logger, "configuration not reloaded", LOG_STR("error", told ? told : "no memory"));
+    } else {
+        take_over(p);
+        logger_info(&p->logger, "configuration reloaded", LOG_STR("restart_needed_for", told ? told : ""));
+    }
+    free(told);
+}
+
+/* Up
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static int fail(struct program *p, const char *what, const char *where, int error)
+{
+    logger_error(&p->logger, what, LOG_STR("at", where), LOG_STR("error", uv_strerror(error)));
+    return error;
+}
+
+static int open_core(struct program *p)
+{
+    uint64_t seed[2];
+    const char *why;
+    struct options *o = &p->config.options;
+    struct relay_config config = relay_config(o);
+    p->redis = redis_new(&p->loop, o, &p->logger, &why);
+    if (!p->redis) {
+        logger_error(&p->logger, "cannot use the Redis options", LOG_STR("error", why));
+        return -EINVAL;
+    }
+    p->server = server_new(&p->loop, o, &p->logger);
+    if (!p->server || getrandom(seed, sizeof seed, 0) != sizeof seed)
+        return fail(p, "cannot start", "server", -ENOMEM);
+    struct ports ports = {codec_msgpack(), redis_channels(p->redis), redis_registry(p->redis),
+                          server_sockets(p->server)};
+    return relay_init(&p->relay, &config, &ports, seed);
+}
+
+static int open_edges(struct program *p)
+{
+    int error = 0;
+    const char *where = "";
+    const char *ops_listen = p->config.options.ops_listen;
+    p->ticker = ticker_open(&p->loop, &p->relay);
+    if (!p->ticker)
+        return fail(p, "cannot start", "clock", -ENOMEM);
+    if (!(p->signals = signals_open(&p->loop, &p->on_signal, &error)))
+        return fail(p, "cannot start", "signals", error);
+    if ((error = server_open(p->server, &p->relay, &where)) < 0)
+        return fail(p, "cannot listen", where, error);
+    if (*ops_listen && !(p->ops = ops_open(&p->loop, &p->config.options, &p->logger, &p->ops_source, &error)))
+        return fail(p, "cannot listen", ops_listen, error);
+    redis_open(p->redis, &p->relay);
+    return 0;
+}
+
+static void warn_of_unknown(struct program *p)
+{
+    struct span name;
+    for (size_t at = 0; name = config_next_unknown(&p->config, &at), name.bytes;)
+        logger_warn(&p->logger, "unknown option in the environment is ignored", LOG_SPAN("name", name));
+}
+
+static int run(struct program *p)
+{
+    int error = uv_loop_init(&p->loop);
+    if (error < 0)
+        return fail(p, "cannot start", "loop", error);
+    warn_of_unknown(p);
+    if ((error = open_core(p)) < 0 || (error = open_edges(p)) < 0)
+        close_edges(p);
+    uv_run(&p->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&p->loop);
+    relay_deinit(&p->relay);
+    if (error == 0)
+        logger_info(&p->logger, "stopped");
+    return error < 0 ? 1 : 0;
+}
+
+int main(int argc, char **argv, char **env)
+{
+    static struct program p = {.ops_source = {not_ready, measure}, .on_signal = {on_stop, on_reload}};
+    int exit_code = 0;
+    if (config_load(&p.config, argc, argv, env, stdout, stderr, &exit_code) == CONFIG_RUN) {
+        p.logger = (struct logger){stderr, p.config.options.log_level, p.config.options.log_format};
+        exit_code = run(&p);
+    }
+    config_deinit(&p.config);
+    return exit_code;
+}
