@@ -21,23 +21,35 @@ struct log_field {
     struct span span;
 };
 
-#define LOG_STR(k, v)  {.key = (k), .kind = LOG_FIELD_STR, .str = (v)}
-#define LOG_INT(k, v)  {.key = (k), .kind = LOG_FIELD_INT, .integer = (int64_t)(v)}
-#define LOG_SPAN(k, v) {.key = (k), .kind = LOG_FIELD_SPAN, .span = (v)}
+#define LOG_STR(k, v)                                 \
+    {                                                 \
+        .key = (k), .kind = LOG_FIELD_STR, .str = (v) \
+    }
+#define LOG_INT(k, v)                                              \
+    {                                                              \
+        .key = (k), .kind = LOG_FIELD_INT, .integer = (int64_t)(v) \
+    }
+#define LOG_SPAN(k, v)                                  \
+    {                                                   \
+        .key = (k), .kind = LOG_FIELD_SPAN, .span = (v) \
+    }
 
-/* Writes one line: time (UTC, RFC 3339 with milliseconds), level, message, fields up to LOG_FIELD_END. Values are
- * quoted and escaped where the format needs it, so that no value can forge a line. */
-void logger_write(struct logger *l, enum log_level level, const char *message, const struct log_field *fields);
+/* Writes one line: time (UTC, RFC 3339 with milliseconds), level, message, fields up to LOG_FIELD_END. Values
+ * are quoted and escaped where the format needs it, so that no value can forge a line. */
+void logger_write(struct logger *l, enum log_level level, const char *message,
+                  const struct log_field *fields);
 
-/* logger_warn(l, "redis connection lost", LOG_STR("error", why), LOG_INT("retry_ms", n)); the fields may be absent. */
-#define LOGGER_AT(l, level, message, ...)                                                                    \
+/* logger_warn(l, "redis connection lost", LOG_STR("error", why), LOG_INT("retry_ms", n)); the fields may be
+ * absent. */
+#define LOGGER_AT(l, level, message, ...) \
     logger_write((l), (level), (message), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
 #define logger_error(l, ...) LOGGER_AT(l, LOG_ERROR, __VA_ARGS__)
 #define logger_warn(l, ...)  LOGGER_AT(l, LOG_WARN, __VA_ARGS__)
 #define logger_info(l, ...)  LOGGER_AT(l, LOG_INFO, __VA_ARGS__)
 #define logger_debug(l, ...) LOGGER_AT(l, LOG_DEBUG, __VA_ARGS__)
 
-/* At most `burst` lines in `interval_ms`; what was held back is told as a number with the next line that passes. */
+/* At most `burst` lines in `interval_ms`; what was held back is told as a number with the next line that
+ * passes. */
 struct log_limit {
     uint64_t interval_ms;
     unsigned burst;

@@ -1,0 +1,75 @@
+/* The relay's clock. What is due next changes with every event, so the timer is set anew before each poll. */
+#include "adapters/process/ticker.h"
+
+#include <stdlib.h>
+
+struct ticker {
+    uv_prepare_t prepare;
+    uv_timer_t timer;
+    struct relay *relay; /* borrowed */
+    uint64_t armed_ms;   /* what the timer is set to; UINT64_MAX: it is stopped */
+    unsigned open_handles;
+};
+
+static void on_prepare(uv_prepare_t *prepare);
+static void on_timer(uv_timer_t *timer);
+static void on_closed(uv_handle_t *handle);
+
+struct ticker *ticker_open(uv_loop_t *loop, struct relay *relay)
+{
+    struct ticker *t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        return NULL;
+    t->relay = relay;
+    t->armed_ms = UINT64_MAX;
+    t->open_handles = 2;
+    uv_prepare_init(loop, &t->prepare);
+    uv_timer_init(loop, &t->timer);
+    t->prepare.data = t->timer.data = t;
+    uv_prepare_start(&t->prepare, on_prepare);
+    return t;
+}
+
+void ticker_close(struct ticker *t)
+{
+    uv_close((uv_handle_t *)&t->prepare, on_closed);
+    uv_close((uv_handle_t *)&t->timer, on_closed);
+}
+
+static void arm(struct ticker *t)
+{
+    uint64_t next_ms = relay_next_ms(t->relay);
+    if (next_ms == t->armed_ms)
+        return;
+    t->armed_ms = next_ms;
+    uint64_t now_ms = uv_now(t->timer.loop);
+    if (next_ms == UINT64_MAX)
+        uv_timer_stop(&t->timer);
+    else
+        uv_timer_start(&t->timer, on_timer, next_ms > now_ms ? next_ms - now_ms : 0, 0);
+}
+
+static void tick(struct ticker *t)
+{
+    t->armed_ms = UINT64_MAX;
+    relay_tick(t->relay, uv_now(t->timer.loop));
+}
+
+/* Callbacks */
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    arm(prepare->data);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    tick(timer->data);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct ticker *t = handle->data;
+    if (--t->open_handles == 0)
+        free(t);
+}
