@@ -13,9 +13,10 @@
 
 struct redis;
 
-/* Reads URL and password file. Nothing is connected yet. NULL when something is wrong: *why then tells a person. The
- * options, the loop and the logger are borrowed for its life. */
-struct redis *redis_new(uv_loop_t *loop, const struct options *options, struct logger *logger, const char **why);
+/* Reads URL and password file. Nothing is connected yet. NULL when something is wrong: *why then tells a
+ * person. The options, the loop and the logger are borrowed for its life. */
+struct redis *redis_new(uv_loop_t *loop, const struct options *options, struct logger *logger,
+                        const char **why);
 
 struct channels *redis_channels(struct redis *r);
 struct registry *redis_registry(struct redis *r);

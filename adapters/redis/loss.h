@@ -1,0 +1,57 @@
+/* What is done in Redis for one lost worker (redis-contract.md, Workers), a step for each round trip:
+ *
+ *     read its entry ──▶ delete it ──▶ claim its prompt ──▶ search the log for the end ──▶ publish the end
+ *
+ * A restarted worker has a new entry, which stays. A step whose reply was lost is taken again when the
+ * connection is back, so that a prompt that was claimed here is not forgotten. */
+#ifndef REDIS_LOSS_H
+#define REDIS_LOSS_H
+
+#include "adapters/redis/commands.h"
+#include "adapters/redis/keys.h"
+#include "relay/ports.h"
+
+enum loss_step { LOSS_READ_ENTRY, LOSS_DELETE_ENTRY, LOSS_CLAIM, LOSS_SEARCH, LOSS_PUBLISH, LOSS_DONE };
+
+struct loss;
+
+/* What all of them need. */
+struct loss_context {
+    struct commands *commands;
+    struct codec *codec;
+    struct logger *logger;
+    const struct options *options;
+};
+
+struct loss_user {
+    /* It is done, and may be freed from within. */
+    void (*on_done)(struct loss_user *self, struct loss *l);
+};
+
+#define LOSS_BEFORE 3 /* commands of a transaction before its EXEC */
+
+struct loss {
+    struct loss *next; /* of the owner's list */
+    const struct loss_context *context;
+    struct loss_user *user;
+    enum loss_step step;
+    bool is_under_way; /* a command was sent */
+    bool may_be_ours;  /* the reply to a claim was lost */
+    struct command command;
+    struct command before[LOSS_BEFORE];
+    struct key page_end; /* where the next page of the log begins, going back */
+    struct span worker, boot, sid, prompt, node, entry;
+    uint8_t *entry_bytes; /* owned */
+    uint8_t bytes[];
+};
+
+/* Copies what it needs. NULL: no memory. */
+struct loss *loss_new(const struct loss_context *context, struct loss_user *user, const struct worker *w,
+                      bool is_restart, struct span node);
+/* Not while a command is under way. */
+void loss_free(struct loss *l);
+
+/* Takes the next step, unless one is under way or there is no connection. */
+void loss_go_on(struct loss *l);
+
+#endif

@@ -1,0 +1,182 @@
+#include "adapters/redis/redis.h"
+
+#include <stdlib.h>
+
+#include "adapters/redis/commands.h"
+#include "adapters/redis/registry.h"
+#include "adapters/redis/subscriber.h"
+#include "config/redis_url.h"
+
+#define PASSWORD_MAX 4096
+#define IDLE_MS      5000
+#define DEAD_MS      10000
+
+struct redis {
+    struct redis_url url;
+    char password[PASSWORD_MAX]; /* of the file */
+    char port[8];
+    char where[300];
+    struct link_config config;
+    struct subscriber subscriber;
+    struct subscriber_user subscriber_user;
+    struct commands commands;
+    struct commands_user commands_user;
+    struct worker_registry registry;
+    int open_links;
+};
+
+static void on_ready(struct subscriber_user *user);
+static void on_subscriber_closed(struct subscriber_user *user);
+static void on_up(struct commands_user *user);
+static void on_commands_closed(struct commands_user *user);
+
+/* The file's text without one newline at its end. NULL, or what is wrong. */
+static const char *read_password(const char *path, char password[PASSWORD_MAX])
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return "redis.password_file cannot be opened";
+    size_t len = fread(password, 1, PASSWORD_MAX, file);
+    bool has_failed = ferror(file);
+    fclose(file);
+    if (has_failed)
+        return "redis.password_file cannot be read";
+    if (len == PASSWORD_MAX)
+        return "redis.password_file is too long";
+    if (len > 0 && password[len - 1] == '\n')
+        len--;
+    password[len] = '\0';
+    return strlen(password) == len && len > 0 ? NULL : "redis.password_file holds no password";
+}
+
+static const char *configure(struct redis *r, const struct options *options)
+{
+    const struct redis_url *url = &r->url;
+    bool has_file = options->redis_password_file[0] != '\0';
+    const char *why = has_file ? read_password(options->redis_password_file, r->password) : NULL;
+    if (why)
+        return why;
+    if (strlen(options->redis_prefix) > KEY_PREFIX_MAX)
+        return "redis.prefix is longer than 128 bytes";
+    snprintf(r->port, sizeof r->port, "%u", (unsigned)url->port);
+    snprintf(r->where, sizeof r->where, url->is_unix ? "%s" : "%s:%s", url->host, r->port);
+    r->config.user = url->user;
+    r->config.password = has_file ? r->password : url->password;
+    r->config.database = url->database;
+    r->config.where = r->where;
+    if (url->is_unix)
+        r->config.address.path = url->host;
+    else
+        r->config.address = (struct transport_address){.host = url->host, .port = r->port};
+    return NULL;
+}
+
+struct redis *redis_new(uv_loop_t *loop, const struct options *options, struct logger *logger,
+                        const char **why)
+{
+    struct redis *r = calloc(1, sizeof *r);
+    *why = "no memory";
+    if (!r)
+        return NULL;
+    *why = "redis.url is none of " REDIS_URL_ALLOWED;
+    if (redis_url_parse(&r->url, options->redis_url) < 0)
+        goto fail_url;
+    r->config.loop = loop;
+    r->config.logger = logger;
+    r->config.idle_ms = IDLE_MS;
+    r->config.dead_ms = DEAD_MS;
+    *why = configure(r, options);
+    if (*why)
+        goto fail;
+    r->subscriber_user = (struct subscriber_user){on_ready, on_subscriber_closed};
+    r->commands_user = (struct commands_user){on_up, on_commands_closed};
+    subscriber_init(&r->subscriber, &r->config, options->redis_prefix, &r->subscriber_user);
+    commands_init(&r->commands, &r->config, &r->commands_user);
+    registry_init(&r->registry, &r->commands, options, logger);
+    r->open_links = 2;
+    return r;
+fail:
+    redis_url_deinit(&r->url);
+fail_url:
+    free(r);
+    return NULL;
+}
+
+struct channels *redis_channels(struct redis *r)
+{
+    return &r->subscriber.channels;
+}
+
+struct registry *redis_registry(struct redis *r)
+{
+    return &r->registry.port;
+}
+
+void redis_open(struct redis *r, struct relay *relay)
+{
+    registry_open(&r->registry, relay);
+    subscriber_open(&r->subscriber, relay);
+    commands_open(&r->commands);
+}
+
+bool redis_is_ready(const struct redis *r)
+{
+    return r->subscriber.is_ready;
+}
+
+void redis_close(struct redis *r)
+{
+    subscriber_close(&r->subscriber);
+    commands_close(&r->commands);
+    registry_deinit(&r->registry);
+}
+
+/* Only what is read while its heartbeats are heard is up to date. */
+static void read_workers(struct redis *r)
+{
+    if (r->subscriber.is_ready && commands_is_up(&r->commands))
+        registry_read(&r->registry);
+}
+
+static void end_link(struct redis *r)
+{
+    if (--r->open_links > 0)
+        return;
+    redis_url_deinit(&r->url);
+    explicit_bzero(r->password, sizeof r->password);
+    free(r);
+}
+
+/* Callbacks of the two connections */
+
+static struct redis *of_subscriber(struct subscriber_user *user)
+{
+    return (struct redis *)((char *)user - offsetof(struct redis, subscriber_user));
+}
+
+static struct redis *of_commands(struct commands_user *user)
+{
+    return (struct redis *)((char *)user - offsetof(struct redis, commands_user));
+}
+
+static void on_ready(struct subscriber_user *user)
+{
+    read_workers(of_subscriber(user));
+}
+
+static void on_subscriber_closed(struct subscriber_user *user)
+{
+    end_link(of_subscriber(user));
+}
+
+static void on_up(struct commands_user *user)
+{
+    struct redis *r = of_commands(user);
+    read_workers(r);
+    registry_go_on(&r->registry);
+}
+
+static void on_commands_closed(struct commands_user *user)
+{
+    end_link(of_commands(user));
+}

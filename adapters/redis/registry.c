@@ -1,0 +1,109 @@
+#include "adapters/redis/registry.h"
+
+static void lost(struct registry *self, const struct worker *w, bool is_restart, struct span node);
+static void on_done(struct loss_user *user, struct loss *l);
+static void on_entries(struct command *self, const redisReply *reply);
+
+void registry_init(struct worker_registry *r, struct commands *commands, const struct options *options,
+                   struct logger *logger)
+{
+    *r = (struct worker_registry){
+        .port = {.lost = lost},
+        .context = {.commands = commands, .options = options, .logger = logger},
+        .loss_user = {.on_done = on_done},
+        .read = {.on_reply = on_entries},
+    };
+}
+
+void registry_open(struct worker_registry *r, struct relay *relay)
+{
+    r->relay = relay;
+    r->context.codec = relay->ports.codec;
+}
+
+void registry_deinit(struct worker_registry *r)
+{
+    while (r->losses) {
+        struct loss *l = r->losses;
+        r->losses = l->next;
+        loss_free(l);
+    }
+}
+
+void registry_read(struct worker_registry *r)
+{
+    struct key workers;
+    key_common(&workers, r->context.options->redis_prefix, "workers");
+    struct span args[] = {span_str("HGETALL"), key_span(&workers)};
+    if (!r->is_reading)
+        r->is_reading = commands_send(r->context.commands, &r->read, args, 2) == 0;
+}
+
+void registry_go_on(struct worker_registry *r)
+{
+    struct loss *next;
+    for (struct loss *l = r->losses; l; l = next) {
+        next = l->next;
+        loss_go_on(l);
+    }
+}
+
+static void take_entries(struct worker_registry *r, const redisReply *reply)
+{
+    uint64_t now_ms = uv_now(r->context.commands->link.config->loop);
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        const redisReply *id = reply->element[i], *entry = reply->element[i + 1];
+        relay_worker_entry(r->relay, span_of(id->str, id->len), span_of(entry->str, entry->len), now_ms);
+    }
+    relay_flush(r->relay);
+}
+
+static struct span shortened(struct span s)
+{
+    return span_of(s.bytes, s.len < 64 ? s.len : 64);
+}
+
+static void lost(struct registry *self, const struct worker *w, bool is_restart, struct span node)
+{
+    struct worker_registry *r =
+        (struct worker_registry *)((char *)self - offsetof(struct worker_registry, port));
+    struct loss *l = NULL;
+    logger_warn(r->context.logger, is_restart ? "worker restarted" : "worker lost",
+                LOG_SPAN("worker", shortened(worker_span(w->id))));
+    if (r->loss_count < REGISTRY_LOSSES_MAX)
+        l = loss_new(&r->context, &r->loss_user, w, is_restart, node);
+    if (!l) {
+        logger_error(r->context.logger, "no room to end the prompt of a lost worker");
+        return;
+    }
+    l->next = r->losses;
+    r->losses = l;
+    r->loss_count++;
+    loss_go_on(l);
+}
+
+/* Callbacks: of a loss, of the commands */
+
+static void on_done(struct loss_user *user, struct loss *l)
+{
+    struct worker_registry *r =
+        (struct worker_registry *)((char *)user - offsetof(struct worker_registry, loss_user));
+    struct loss **at = &r->losses;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    r->loss_count--;
+    loss_free(l);
+}
+
+static void on_entries(struct command *self, const redisReply *reply)
+{
+    struct worker_registry *r =
+        (struct worker_registry *)((char *)self - offsetof(struct worker_registry, read));
+    r->is_reading = false;
+    if (reply && reply->type == REDIS_REPLY_ARRAY)
+        take_entries(r, reply);
+    else if (reply)
+        logger_warn(r->context.logger, "workers not read",
+                    LOG_STR("error", reply->str ? reply->str : "no array"));
+}
