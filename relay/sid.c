@@ -27,7 +27,7 @@ bool sid_is_valid(struct span sid)
 
 void sid_shorten(struct span sid, char out[SID_SHORT_BYTES])
 {
-    size_t shown = sid.len / 2 < SHOWN_MAX ? (sid.len + 1) / 2 : SHOWN_MAX;
+    size_t shown = sid.len / 2 < SHOWN_MAX ? sid.len / 2 : SHOWN_MAX;
     for (size_t i = 0; i < shown; i++)
         out[i] = sid.bytes[i] > 0x20 && sid.bytes[i] < 0x7f ? (char)sid.bytes[i] : '?';
     memcpy(out + shown, shown < sid.len ? "..." : "", shown < sid.len ? 4 : 1);
