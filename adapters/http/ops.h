@@ -18,10 +18,10 @@ struct ops_source {
     const struct metrics *(*metrics)(struct ops_source *self);
 };
 
-/* Listens on options->ops_listen, which must not be empty. All is borrowed for its life. NULL, and *error a negative
- * errno-valued code, when it cannot. */
-struct ops *ops_open(uv_loop_t *loop, const struct options *options, struct logger *logger, struct ops_source *source,
-                     int *error);
+/* Listens on options->ops_listen, which must not be empty. All is borrowed for its life. NULL, and *error a
+ * negative errno-valued code, when it cannot. */
+struct ops *ops_open(uv_loop_t *loop, const struct options *options, struct logger *logger,
+                     struct ops_source *source, int *error);
 
 /* Closes it and its connections. The memory is freed when the loop has closed the last handle. */
 void ops_close(struct ops *o);
