@@ -6,6 +6,7 @@
 
 #define RING_MIN 4
 #define KEYS_MIN 8
+#define CAP_KEPT 16 /* of either, by an empty log */
 
 /* From conflation key to seq
  * ---------------------------------------------------------------------------------- */
@@ -243,6 +244,20 @@ void log_drop_prompt(struct log *log, uint64_t prompt)
     drop_dead_head(log);
 }
 
+/* What a slow socket made the log grow to goes back when it has caught up. */
+static void give_back(struct log *log)
+{
+    if (log->cap > CAP_KEPT) {
+        free(log->ring);
+        log->ring = NULL;
+        log->cap = log->head = 0;
+    }
+    if (log->keys.cap > CAP_KEPT) {
+        free(log->keys.slots);
+        log->keys = (struct log_keys){NULL, 0, 0};
+    }
+}
+
 void log_trim(struct log *log, uint64_t seq)
 {
     while (log->count > 0 && entry_at(log, 0)->seq < seq) {
@@ -250,4 +265,6 @@ void log_trim(struct log *log, uint64_t seq)
         log->head = (log->head + 1) & (log->cap - 1);
         log->count--;
     }
+    if (log->count == 0)
+        give_back(log);
 }
