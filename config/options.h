@@ -22,7 +22,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
     X(ops_listen, "ops.listen", ADDRESS, "127.0.0.1:9190", 0, 0, START,                                    \
       "address of /live, /ready and /metrics; empty: none")                                                \
     X(redis_url, "redis.url", REDIS_URL, "redis://127.0.0.1:6379/0", 0, 0, START,                          \
-      "redis://[user:password@]host[:port][/db] or redis+unix://[user:password@]/path[?db=N]")             \
+      "where Redis is; its password may be in redis.password_file instead")                                \
     X(redis_prefix, "redis.prefix", WORD, "comfy", 0, 0, START, "first part of every channel and key")     \
     X(redis_password_file, "redis.password_file", FILENAME, "", 0, 0, START,                               \
       "a file instead of a password in the URL")                                                           \

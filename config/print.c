@@ -12,10 +12,9 @@ static void print_option(const struct option *o, FILE *to)
 {
     fprintf(to, "  --%s ", o->name);
     option_write_word(o, to);
-    fprintf(to, "\n      %s", o->help);
-    if (*o->fallback != '\0')
-        fprintf(to, "\n      default: %s", o->fallback);
-    fputs("\n", to);
+    fprintf(to, "\n      %s\n      allowed: ", o->help);
+    option_write_allowed(o, to);
+    fprintf(to, "\n      default: %s\n", *o->fallback == '\0' ? "nothing" : o->fallback);
 }
 
 void print_help(FILE *to)
