@@ -123,12 +123,6 @@ static void the_longest_sid_has_128_bytes(void **state)
     (void)state;
     struct upgrade u;
     char line[1024], sid[130] = {0};
-    memset(sid, 'x', 128);
-    expect_sid(
-        "clientId=%"
-        "78xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
-        sid + (128 - 125));
     memset(sid, 'x', 129);
     snprintf(line, sizeof line, "GET /ws?clientId=%s HTTP/1.1", sid);
     assert_string_equal(label(decide(&u, line, RIGHT KEY, "*")), "sid");
