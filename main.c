@@ -41,8 +41,7 @@ static struct relay_config relay_config(const struct options *o)
     };
 }
 
-/* What the operations endpoints ask
- * ---------------------------------------------------------------------------- */
+/* What the operations endpoints ask */
 
 static struct program *program_of(struct ops_source *source)
 {
@@ -62,9 +61,7 @@ static const struct metrics *measure(struct ops_source *self)
     return relay_measure(&program_of(self)->relay);
 }
 
-/* Down
- * ---------------------------------------------------------------------------------------------------------
- */
+/* Down */
 
 /* Closes what is open; the loop then runs out of handles. */
 static void close_edges(struct program *p)
@@ -125,9 +122,7 @@ static void on_reload(struct signals_listener *self)
     free(told);
 }
 
-/* Up
- * -----------------------------------------------------------------------------------------------------------
- */
+/* Up */
 
 static int fail(struct program *p, const char *what, const char *where, int error)
 {

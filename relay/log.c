@@ -8,8 +8,7 @@
 #define KEYS_MIN 8
 #define CAP_KEPT 16 /* of either, by an empty log */
 
-/* From conflation key to seq
- * ---------------------------------------------------------------------------------- */
+/* From conflation key to seq */
 
 /* The slot of a key, or the empty one where it would go. Keys are hashes already. */
 static size_t keys_slot(const struct log_keys *k, uint64_t key)
@@ -66,8 +65,7 @@ static void keys_remove(struct log_keys *k, uint64_t key)
     k->used--;
 }
 
-/* The ring
- * ---------------------------------------------------------------------------------------------------- */
+/* The ring */
 
 static struct log_entry *entry_at(const struct log *log, size_t i)
 {

@@ -6,8 +6,7 @@
 #include "relay/hash.h"
 #include "relay/sid.h"
 
-/* Writing
- * ----------------------------------------------------------------------------------------------------- */
+/* Writing */
 
 static void mark_dirty(struct relay *r, struct session *s)
 {
@@ -73,8 +72,7 @@ void relay_writable(struct relay *r, struct cursor *c)
     trim_read(c->session);
 }
 
-/* Appending
- * --------------------------------------------------------------------------------------------------- */
+/* Appending */
 
 /* True when a socket that is not slow lacks the entry at seq: then it is written to before the entry goes, so
  * that only slow sockets ever see fewer events than were published. */
@@ -120,8 +118,7 @@ static void append_event(struct relay *r, struct session *s, const struct event 
     append(r, s, take_frame, key, prompt);
 }
 
-/* The status that clients see
- * ---------------------------------------------------------------------------------- */
+/* The status that clients see */
 
 #define TOLD_NOTHING (-1)
 
@@ -173,8 +170,7 @@ static void update_status(struct relay *r, uint64_t now_ms)
         broadcast_status(r, now_ms);
 }
 
-/* Events for a session
- * ----------------------------------------------------------------------------------------- */
+/* Events for a session */
 
 static struct session *find_or_add(struct relay *r, struct span sid, uint64_t now_ms)
 {
@@ -283,8 +279,7 @@ static enum drop_reason to_all(struct relay *r, struct event *e)
     return DROP_NOTHING;
 }
 
-/* Events about workers
- * ----------------------------------------------------------------------------------------- */
+/* Events about workers */
 
 static enum drop_reason note_share(struct relay *r, const struct event *e, uint64_t now_ms)
 {
@@ -332,8 +327,7 @@ static void on_worker_lost(struct workers_listener *self, const struct worker *w
     r->ports.registry->lost(r->ports.registry, w, is_restart, is_known ? session_node(s) : SPAN_NONE);
 }
 
-/* Receiving
- * ---------------------------------------------------------------------------------------------------- */
+/* Receiving */
 
 static enum drop_reason route(struct relay *r, struct event *e, uint64_t now_ms)
 {
@@ -366,8 +360,7 @@ enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct 
     return reason;
 }
 
-/* Subscriptions
- * ------------------------------------------------------------------------------------------------ */
+/* Subscriptions */
 
 static void go_live(struct relay *r, struct cursor *c)
 {
@@ -422,8 +415,7 @@ void relay_subscribed(struct relay *r, struct span sid)
             go_live(r, c);
 }
 
-/* Sockets
- * ------------------------------------------------------------------------------------------------------ */
+/* Sockets */
 
 /* The first frames of a socket: its status with the sid, then the last node when its prompt executes. */
 static int greet(struct relay *r, struct session *s, struct cursor *c)
@@ -505,8 +497,7 @@ void relay_detach(struct relay *r, struct cursor *c, uint64_t now_ms)
     expire_later(r, s, now_ms);
 }
 
-/* The clock
- * ---------------------------------------------------------------------------------------------------- */
+/* The clock */
 
 static void expire_sessions(struct relay *r, uint64_t now_ms)
 {
@@ -559,8 +550,7 @@ uint64_t relay_next_ms(const struct relay *r)
     return next;
 }
 
-/* The whole
- * ---------------------------------------------------------------------------------------------------- */
+/* The whole */
 
 int relay_init(struct relay *r, const struct relay_config *config, const struct ports *ports,
                const uint64_t seed[2])

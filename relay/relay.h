@@ -49,8 +49,7 @@ void relay_configure(struct relay *r, const struct relay_config *config);
 /* The figures, with the gauges of sessions, logs and workers brought up to date. Borrowed. */
 const struct metrics *relay_measure(struct relay *r);
 
-/* From Redis ------------------------------------------------------------------------------------------------
- */
+/* From Redis */
 
 /* One message of a session's channel, or (`channel_sid` empty) of the events channel. DROP_NOTHING, or why it
  * was dropped: counted already, the caller may log it. Sockets are written to by relay_flush(). */
@@ -67,8 +66,7 @@ void relay_subscribed(struct relay *r, struct span sid);
 /* An entry of the workers' hash, read at the start or after a reconnect. */
 void relay_worker_entry(struct relay *r, struct span worker, struct span entry, uint64_t now_ms);
 
-/* From sockets ----------------------------------------------------------------------------------------------
- */
+/* From sockets */
 
 /* A socket has opened. The cursor is the caller's, zeroed, with its owner's fields set, and must stay where
  * it is until relay_detach(). It is written to as soon as its session is subscribed. 0, or -ENOMEM: then it
@@ -80,8 +78,7 @@ void relay_detach(struct relay *r, struct cursor *c, uint64_t now_ms);
 /* A blocked socket takes more again, or has a frame of its own: write to it. */
 void relay_writable(struct relay *r, struct cursor *c);
 
-/* From the clock --------------------------------------------------------------------------------------------
- */
+/* From the clock */
 
 /* Does what is due: first statuses that waited long enough, status broadcasts, lost workers, expired
  * sessions. */

@@ -105,8 +105,7 @@ void session_each(const struct session_table *t, void (*fn)(struct session *s, v
             fn(s, arg);
 }
 
-/* What executes
- * ----------------------------------------------------------------------------------------------- */
+/* What executes */
 
 /* Keeps a copy of a value; of an empty one, or without memory, nothing. */
 static void keep_copy(uint8_t **bytes, uint32_t *len, struct span value)

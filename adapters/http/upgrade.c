@@ -14,8 +14,7 @@
 #define ACCEPT_LEN     28 /* 20 bytes in base64 */
 #define RETRY_AFTER_S  "5"
 
-/* The query -------------------------------------------------------------------------------------------------
- */
+/* The query */
 
 static int hex_value(uint8_t c)
 {
@@ -90,8 +89,7 @@ static enum reject_reason read_sid(struct upgrade *u, struct span query)
     return is_valid ? REJECT_NOTHING : REJECT_SID;
 }
 
-/* Origins ---------------------------------------------------------------------------------------------------
- */
+/* Origins */
 
 static bool equals_ignoring_case(struct span a, struct span b)
 {
@@ -144,8 +142,7 @@ static bool is_foreign(const struct request *r, const char *origins)
     return count > 1 || !upgrade_allows_origin(origins, request_header(r, "Origin"), r->host);
 }
 
-/* The decision ----------------------------------------------------------------------------------------------
- */
+/* The decision */
 
 static bool is_base64_char(uint8_t c)
 {
@@ -195,8 +192,7 @@ enum reject_reason upgrade_decide(struct upgrade *u, const struct request *r, co
     return read_sid(u, r->query);
 }
 
-/* The responses ---------------------------------------------------------------------------------------------
- */
+/* The responses */
 
 static void make_accept(char out[ACCEPT_LEN + 1], struct span key)
 {

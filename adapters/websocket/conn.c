@@ -32,8 +32,7 @@ void shared_deinit(struct shared *s)
     receiver_free(s->spare);
 }
 
-/* Phases ----------------------------------------------------------------------------------------------------
- */
+/* Phases */
 
 static uint64_t phase_ms(const struct shared *s, enum phase phase)
 {
@@ -71,8 +70,7 @@ void conn_enter(struct conn *c, enum phase phase)
     join_phase(c, phase);
 }
 
-/* Writing ---------------------------------------------------------------------------------------------------
- */
+/* Writing */
 
 void conn_send(struct conn *c, const void *bytes, size_t len)
 {
@@ -161,8 +159,7 @@ void conn_write(struct conn *c)
     c->cursor.is_blocked = !conn_is_open(c) || outbox_is_blocked(&c->outbox);
 }
 
-/* Closing ---------------------------------------------------------------------------------------------------
- */
+/* Closing */
 
 static void log_closed(struct conn *c, enum close_reason reason)
 {
@@ -230,8 +227,7 @@ static void close_at_once(struct conn *c, uint16_t code, enum close_reason reaso
         conn_linger(c);
 }
 
-/* Receiving -------------------------------------------------------------------------------------------------
- */
+/* Receiving */
 
 static struct receiver *take_receiver(struct shared *s)
 {
@@ -373,8 +369,7 @@ static void receive(struct conn *c, struct span bytes)
         conn_receive(c, bytes);
 }
 
-/* Opening, and the clock ------------------------------------------------------------------------------------
- */
+/* Opening, and the clock */
 
 static int start_reading(struct conn *c)
 {
@@ -424,8 +419,7 @@ void conn_act(struct conn *c)
     }
 }
 
-/* Callbacks of the loop -------------------------------------------------------------------------------------
- */
+/* Callbacks of the loop */
 
 static struct conn *conn_of_handle(void *handle)
 {

@@ -1,12 +1,16 @@
 /* One connection's life, and what the connections of a server share.
  *
- *     handshake ──101──▶ quiet ◀──pong── pinged      each phase is a list, oldest first, and has one time to
- * be │               │  └──ping──────▶ │        left by. The time is the same for all in a list, so the │
- * refused       │ we close        │ no pong first one is always the next to act on. │               ▼ │
- * (After a reload of the options the list may be out of │            closing              │        order by
- * the difference, until it has turned over once.) │               │ answered        │ └─▶ lingering ◀─┘ │
- * lingering: all is said; what was written is being taken └──▶ closed ◀─────────────┘        closed: in no
- * list; freed when libuv lets go of it
+ *     handshake ──101──▶ quiet ◀─────pong────── pinged
+ *         │ refused        │  └──────ping──────▶  │ no pong
+ *         │                │ we close             ▼
+ *         │                └─────▶ closing ──▶ closed        no list; freed when libuv lets go of it
+ *         ▼                           │ answered  ▲
+ *     lingering ◀─────────────────────┘           │
+ *         └── what was written is taken, or not ──┘
+ *
+ * Each phase is a list, oldest first, with one time to be left by. The time is the same for all in a list, so the
+ * first one is always the next to act on. (After a reload of the options a list may be out of order by the
+ * difference, until it has turned over once.)
  *
  * An idle connection is this struct and nothing else: a receiver is lent to it while a message is coming in,
  * and its outbox holds memory only while the socket does not take what is written. */
@@ -100,8 +104,7 @@ void conn_close(struct conn *c, uint16_t code, enum close_reason reason);
 /* Closes it at once, whatever the phase. The reason counts when it was open. */
 void conn_abort(struct conn *c, enum close_reason reason);
 
-/* For handshake.c -------------------------------------------------------------------------------------------
- */
+/* For handshake.c */
 
 void conn_enter(struct conn *c, enum phase phase);
 /* All is said: closes when what was written is taken and the client has closed, or CONN_LINGER_MS later. */

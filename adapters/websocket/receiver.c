@@ -82,8 +82,7 @@ static struct receiver_event no_memory(struct receiver *r)
     return (struct receiver_event){.kind = RECEIVER_NO_MEMORY};
 }
 
-/* UTF-8 -----------------------------------------------------------------------------------------------------
- */
+/* UTF-8 */
 
 /* The length of a well-formed character at the front of s; 0 when s ends within one; -1 when it is none. */
 static int character(struct span s)
@@ -140,8 +139,7 @@ static bool is_text(struct span s)
     return true;
 }
 
-/* Frames ----------------------------------------------------------------------------------------------------
- */
+/* Frames */
 
 static bool is_control(uint8_t opcode)
 {
@@ -227,8 +225,7 @@ static struct receiver_event take_payload(struct receiver *r, struct span s)
     return nothing();
 }
 
-/* Events ----------------------------------------------------------------------------------------------------
- */
+/* Events */
 
 /* RFC 6455, section 7.4, and the codes that were registered since. */
 static bool is_close_code(unsigned code)
@@ -286,20 +283,37 @@ static struct receiver_event end_frame(struct receiver *r)
     return r->frame_is_final ? end_message(r) : nothing();
 }
 
-/* wslay tells of a header only with the first byte behind it. A declared length that is too long is known
- * before. */
-static bool waits_for_too_long(const struct receiver *r, size_t max_bytes)
+/* wslay tells of a header only with the first byte behind it, and it may be a long time until that comes. So
+ * a header that is complete, and all that wslay has taken since the last frame, is looked at here. False when
+ * there is none. */
+static bool peek_header(const struct receiver *r, struct wslay_frame_iocb *f)
 {
-    uint64_t waiting = r->taken - r->parsed, length = 0;
-    if (r->is_in_frame || waiting == 0 || waiting > HEADER_MAX)
+    uint64_t waiting = r->taken - r->parsed;
+    if (r->is_in_frame || waiting < 2 || waiting > HEADER_MAX)
         return false;
     const uint8_t *header = r->tail + HEADER_MAX - waiting;
-    size_t bytes = waiting == HEADER_MAX && header[1] == (0x80 | 127) ? 8 : 0;
-    if (waiting == 8 && header[1] == (0x80 | 126))
-        bytes = 2;
-    for (size_t i = 0; i < bytes; i++)
-        length = length << 8 | header[2 + i];
-    return bytes > 0 && is_too_long(r, length, max_bytes);
+    uint8_t length = header[1] & 0x7f;
+    size_t more = length == 127 ? 8 : length == 126 ? 2 : 0;
+    *f = (struct wslay_frame_iocb){
+        .fin = header[0] >> 7,
+        .rsv = header[0] >> 4 & 7,
+        .opcode = header[0] & 0x0f,
+        .mask = header[1] >> 7,
+        .payload_length = more > 0 ? 0 : length,
+    };
+    if (waiting != 2 + more + (f->mask ? 4 : 0))
+        return false;
+    for (size_t i = 0; i < more; i++)
+        f->payload_length = f->payload_length << 8 | header[2 + i];
+    return true;
+}
+
+/* All bytes are taken. What has come of a frame may be enough to refuse it. */
+static struct receiver_event end_of_input(struct receiver *r, size_t max_bytes)
+{
+    struct wslay_frame_iocb f;
+    uint16_t code = peek_header(r, &f) ? check_frame(r, &f, max_bytes) : 0;
+    return code != 0 ? failure(r, code) : nothing();
 }
 
 static void free_spent_text(struct receiver *r)
@@ -318,7 +332,7 @@ struct receiver_event receiver_next(struct receiver *r, size_t max_bytes, bool w
     while (!r->is_over) {
         ssize_t n = wslay_frame_recv(r->frames, &f);
         if (n == WSLAY_ERR_WANT_READ)
-            return waits_for_too_long(r, max_bytes) ? failure(r, WSLAY_CODE_MESSAGE_TOO_BIG) : nothing();
+            return end_of_input(r, max_bytes);
         if (n < 0)
             return failure(r, WSLAY_CODE_PROTOCOL_ERROR);
         uint16_t code = r->is_in_frame ? 0 : check_frame(r, &f, max_bytes);
@@ -335,8 +349,7 @@ struct receiver_event receiver_next(struct receiver *r, size_t max_bytes, bool w
     return nothing();
 }
 
-/* Callbacks of wslay ----------------------------------------------------------------------------------------
- */
+/* Callbacks of wslay */
 
 static void remember_tail(struct receiver *r, struct span s)
 {

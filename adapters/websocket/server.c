@@ -65,8 +65,7 @@ struct sockets *server_sockets(struct server *s)
     return &s->sockets;
 }
 
-/* Time ------------------------------------------------------------------------------------------------------
- */
+/* Time */
 
 static uint64_t drain_ms(const struct server *s)
 {
@@ -111,8 +110,7 @@ static void act_on_due(struct server *s, enum phase phase)
         conn_act(c);
 }
 
-/* Drain -----------------------------------------------------------------------------------------------------
- */
+/* Drain */
 
 static struct conn *any_open(struct server *s)
 {
@@ -160,8 +158,7 @@ bool server_is_draining(const struct server *s)
     return s->shared.is_draining;
 }
 
-/* Opening and closing ---------------------------------------------------------------------------------------
- */
+/* Opening and closing */
 
 int server_reload(struct server *s)
 {
@@ -238,8 +235,7 @@ void server_close(struct server *s)
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);
 }
 
-/* Callbacks -------------------------------------------------------------------------------------------------
- */
+/* Callbacks */
 
 static void on_write(struct sockets *self, struct cursor *c)
 {
