@@ -187,9 +187,11 @@ static void lengths_that_break_the_rules_are_1002(void **state)
         const char *bytes;
         size_t len;
     } cases[] = {
-        {"\x81\x02{}", 4},                                                 /* not masked */
-        {"\x89\xfe\x00\x7e\x01\x02\x03\x04x", 9},                          /* a ping of 126 bytes */
-        {"\x81\xfe\x00\x05\x01\x02\x03\x04x", 9},                          /* 16 bits for a short length */
+        {"\x81\x02", 2},                          /* not masked; the payload is not waited for */
+        {"\xc1\x82\x01\x02\x03\x04", 6},          /* RSV1, likewise */
+        {"\x81\x02{}", 4},                        /* not masked */
+        {"\x89\xfe\x00\x7e\x01\x02\x03\x04x", 9}, /* a ping of 126 bytes */
+        {"\x81\xfe\x00\x05\x01\x02\x03\x04x", 9}, /* 16 bits for a short length */
         {"\x81\xff\x00\x00\x00\x00\x00\x00\x00\x05\x01\x02\x03\x04x", 15}, /* 64 bits */
         {"\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00\x01\x02\x03\x04x", 15}, /* the highest bit */
     };
