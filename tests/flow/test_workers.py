@@ -1,0 +1,265 @@
+"""The queue number and the workers behind it."""
+import json
+import time
+
+import msgpack
+import pytest
+from recording import is_prompt_end, is_status, queue_number
+from servers import Relay, until
+
+
+def share(publisher, worker, n, **more):
+    publisher.emit("status", {"status": {"exec_info": {"queue_remaining": n}}}, worker=worker, **more)
+
+
+def numbers(client):
+    return [queue_number(m) for m in client.messages if is_status(m)]
+
+
+def wait_number(client, n):
+    client.wait(lambda: numbers(client)[-1:] == [n], f"the status {n}")
+
+
+def errors(client):
+    return [json.loads(m)["data"] for m in client.messages if isinstance(m, str) and m.startswith('{"type":"execution_error"')]
+
+
+@pytest.fixture
+def quick(redis_server):
+    """Without a pause between statuses."""
+    with Relay(redis_server, status__interval="0ms") as r:
+        yield r
+
+
+# ---- status ------------------------------------------------------------------------------------------------------
+
+def test_status_is_the_sum_over_workers(quick, connect, publisher):
+    client = connect("s", to=quick)
+    for worker, n, total in [("w1", 2, 2), ("w2", 3, 5), (None, 1, 6), ("w1", 0, 4), ("w2", 0, 1)]:
+        publisher.emit("status", {"status": {"exec_info": {"queue_remaining": n}}}, **({"worker": worker} if worker else {}))
+        wait_number(client, total)
+    assert numbers(client) == [0, 2, 5, 6, 4, 1]
+    assert quick.metric("queue_remaining") == 1
+
+
+def test_status_is_not_sent_when_the_sum_is_unchanged(quick, connect, publisher):
+    client = connect("s", to=quick)
+    for _ in range(3):
+        share(publisher, "w1", 1)
+    wait_number(client, 1)
+    share(publisher, "w2", 0)
+    share(publisher, "w1", 1)
+    publisher.emit("mark", None, "s")
+    client.wait_for('{"type":"mark"')
+    assert numbers(client) == [0, 1]
+
+
+def test_status_is_sent_at_most_once_in_its_interval(redis_server, connect, publisher):
+    with Relay(redis_server, status__interval="400ms") as relay:
+        client = connect("s", to=relay)
+        for n in range(1, 101):
+            share(publisher, "w1", n)
+        wait_number(client, 100)
+        at = [t for t, m in zip(client.times, client.messages) if is_status(m)][1:]
+    gaps = [b - a for a, b in zip(at, at[1:])]
+    assert all(g >= 0.35 for g in gaps), f"gaps of {gaps} s"
+    assert len(at) <= 3, f"{len(at)} statuses for one burst"
+
+
+def test_prompts_end_has_a_status_of_its_own_before_executing_null(quick, connect, publisher):
+    """Even when the number is what it was: frontends refresh their history on it."""
+    client, other = connect("s", to=quick), connect("other", to=quick)
+    share(publisher, "w1", 5)
+    wait_number(client, 5)
+    publisher.emit("execution_start", {"prompt_id": "p"}, "s")
+    publisher.emit("execution_success", {"prompt_id": "p"}, "s")
+    share(publisher, "w1", 5)
+    publisher.emit("executing", {"node": None, "prompt_id": "p"}, "s")
+    publisher.emit("mark", None)
+    other.wait_for('{"type":"mark"')
+    client.wait_for('{"type":"mark"')
+    end = next(i for i, m in enumerate(client.messages) if is_prompt_end(m))
+    assert is_status(client.messages[end - 1]) and queue_number(client.messages[end - 1]) == 5, client.messages
+    assert numbers(client) == [0, 5, 5]
+    assert numbers(other) == [0, 5], "a status of its own is for the session that ended only"
+
+
+def test_status_with_an_interval_still_precedes_the_prompts_end(redis_server, connect, publisher):
+    with Relay(redis_server, status__interval="10s") as relay:
+        client = connect("s", to=relay)
+        for n, kind, data in [(1, "execution_start", {"prompt_id": "p"}), (0, "execution_success", {"prompt_id": "p"})]:
+            share(publisher, "w1", n)
+            publisher.emit(kind, data, "s")
+        share(publisher, "w1", 0)
+        publisher.emit("executing", {"node": None, "prompt_id": "p"}, "s")
+        client.wait_for('"node":null')
+        assert is_status(client.messages[-2]) and queue_number(client.messages[-2]) == 0, client.messages
+
+
+def test_new_socket_is_told_the_sum_at_once(quick, connect, publisher):
+    share(publisher, "w1", 4)
+    quick.wait_metric("queue_remaining", 4)
+    assert numbers(connect("s", to=quick)) == [4]
+
+
+# ---- the registry ------------------------------------------------------------------------------------------------
+
+def test_workers_known_to_redis_are_read_at_the_start(redis_server, connect, publisher):
+    publisher.heartbeat("w1", queue_remaining=2)
+    publisher.heartbeat("w2", queue_remaining=3)
+    with Relay(redis_server) as relay:
+        until(lambda: relay.metric("workers") == 2, "both workers to be read")
+        assert numbers(connect("s", to=relay)) == [5]
+
+
+def test_garbage_in_the_registry_is_stepped_over(redis_server, connect, publisher):
+    for i, junk in enumerate([b"", b"\xc1", b"text", msgpack.packb([1]), msgpack.packb({"boot": 5})]):
+        redis_server.client.hset("comfy:workers", f"junk-{i}", junk)
+    publisher.heartbeat("w1", queue_remaining=2)
+    with Relay(redis_server) as relay:
+        until(lambda: relay.metric("workers") == 1, "the good worker to be read")
+        assert numbers(connect("s", to=relay)) == [2]
+
+
+def test_registry_of_another_type_does_not_stop_the_relay(redis_server, connect, publisher):
+    redis_server.client.set("comfy:workers", "not a hash")
+    with Relay(redis_server) as relay:
+        client = connect("s", to=relay)
+        publisher.emit("x", 1, "s")
+        client.wait_for('{"type":"x"')
+
+
+def test_heartbeat_carries_the_share(quick, connect, publisher):
+    client = connect("s", to=quick)
+    publisher.heartbeat("w1", queue_remaining=3)
+    wait_number(client, 3)
+    assert quick.metric("workers") == 1
+
+
+def test_worker_that_leaves_in_good_order_takes_its_share_along(quick, connect, publisher):
+    client = connect("s", to=quick)
+    publisher.heartbeat("w1", queue_remaining=3, sid="s", prompt_id="p")
+    publisher.heartbeat("w2", queue_remaining=1)
+    wait_number(client, 4)
+    publisher.gone("w1")
+    wait_number(client, 1)
+    assert quick.metric("workers") == 1
+    assert errors(client) == [], "it was not lost"
+
+
+# ---- loss --------------------------------------------------------------------------------------------------------
+
+def run_a_prompt(publisher, worker="w1", sid="s", boot="b1"):
+    publisher.heartbeat(worker, boot, 1, sid, "p")
+    publisher.emit("execution_start", {"prompt_id": "p", "timestamp": 1}, sid, worker=worker)
+    publisher.emit("executing", {"node": "5", "display_node": "5", "prompt_id": "p"}, sid, worker=worker)
+
+
+def lost_error(node="5"):
+    return {"prompt_id": "p", "node_id": node, "node_type": "", "executed": [], "exception_message": "worker w1 was lost",
+            "exception_type": "WorkerLost", "traceback": [], "current_inputs": {}, "current_outputs": {}}
+
+
+def check_ended_once(client, publisher, relays):
+    client.wait_for('"node":null')
+    for r in relays:
+        until(lambda r=r: r.metric("lost_workers_total") == 1, "every relay to notice the loss")
+    publisher.emit("mark", None, "s")
+    client.wait_for('{"type":"mark"')
+    found = errors(client)
+    assert len(found) == 1, f"{len(found)} errors: {found}"
+    timestamp = found[0].pop("timestamp")
+    assert found[0] == lost_error()
+    assert abs(timestamp - time.time() * 1000) < 60_000, timestamp
+    ends = [i for i, m in enumerate(client.messages) if is_prompt_end(m)]
+    assert len(ends) == 1 and client.messages[ends[0]] == '{"type":"executing","data":{"node":null,"prompt_id":"p"}}'
+    assert is_status(client.messages[ends[0] - 1]), "no status before the prompt's end"
+
+
+def test_lost_workers_prompt_is_ended_exactly_once_by_two_relays(redis_server, connect, publisher):
+    with Relay(redis_server, worker__timeout="700ms") as one, Relay(redis_server, worker__timeout="700ms") as two:
+        client, other = connect("s", to=one), connect("other", to=two)
+        run_a_prompt(publisher)
+        client.wait_for('"node":"5"')
+        check_ended_once(client, publisher, [one, two])
+        wait_number(client, 0)
+        wait_number(other, 0)
+        assert errors(other) == []
+        until(lambda: not redis_server.client.hexists("comfy:workers", "w1"), "its entry to be deleted")
+        assert redis_server.client.get("comfy:lost:p") == b"1" and redis_server.client.ttl("comfy:lost:p") > 0
+
+
+def test_end_of_a_lost_workers_prompt_is_in_the_sessions_log(redis_server, connect, publisher):
+    with Relay(redis_server, worker__timeout="500ms") as relay:
+        client = connect("s", to=relay)
+        run_a_prompt(publisher)
+        client.wait_for('"node":null')
+        log = [msgpack.unpackb(fields[b"e"]) for _, fields in redis_server.client.xrange("comfy:sid:{s}:log")]
+    assert [e["type"] for e in log] == ["execution_error", "executing"], log
+
+
+def test_worker_restart_ends_its_prompt_at_once(redis_server, connect, publisher):
+    with Relay(redis_server, worker__timeout="60s") as relay:
+        client = connect("s", to=relay)
+        run_a_prompt(publisher, boot="b1")
+        client.wait_for('"node":"5"')
+        publisher.heartbeat("w1", "b2", 0)
+        check_ended_once(client, publisher, [relay])
+        wait_number(client, 0)
+        assert redis_server.client.hexists("comfy:workers", "w1"), "the entry is the new one's"
+
+
+def test_prompt_that_ended_is_not_ended_again_when_its_worker_is_lost(redis_server, connect, publisher):
+    with Relay(redis_server, worker__timeout="500ms") as relay:
+        client = connect("s", to=relay)
+        run_a_prompt(publisher)
+        publisher.emit("execution_success", {"prompt_id": "p"}, "s", worker="w1")
+        publisher.emit("executing", {"node": None, "prompt_id": "p"}, "s", worker="w1")
+        until(lambda: relay.metric("lost_workers_total") == 1, "the loss")
+        publisher.emit("mark", None, "s")
+        client.wait_for('{"type":"mark"')
+        assert errors(client) == []
+        assert sum(is_prompt_end(m) for m in client.messages) == 1
+
+
+def test_prompt_whose_end_is_in_the_log_only_is_not_ended_again(redis_server, connect, publisher):
+    """The relay was not there when it ended; the entry in Redis is stale."""
+    publisher.heartbeat("w1", "b1", 1, "s", "p")
+    publisher.script({"type": "execution_success", "sid": "s", "worker": "w1", "data": {"prompt_id": "p"}})
+    with Relay(redis_server, worker__timeout="500ms") as relay:
+        client = connect("s", to=relay)
+        until(lambda: relay.metric("lost_workers_total") == 1, "the loss")
+        until(lambda: not redis_server.client.hexists("comfy:workers", "w1"), "its entry to be deleted")
+        publisher.emit("mark", None, "s")
+        client.wait_for('{"type":"mark"')
+        assert errors(client) == []
+
+
+def test_worker_read_at_the_start_that_stays_silent_is_lost(redis_server, connect, publisher):
+    publisher.heartbeat("w1", "b1", 2, "s", "p")
+    with Relay(redis_server, worker__timeout="700ms") as relay:
+        client = connect("s", to=relay)
+        client.wait_for('"exception_type":"WorkerLost"')
+        client.wait_for('"node":null')
+        assert errors(client)[0]["node_id"] is None, "no executing node was ever seen here"
+        wait_number(client, 0)
+
+
+def test_any_event_of_a_worker_is_a_sign_of_life(redis_server, connect, publisher):
+    with Relay(redis_server, worker__timeout="600ms") as relay:
+        client = connect("s", to=relay)
+        run_a_prompt(publisher)
+        until_then = time.monotonic() + 1.5
+        while time.monotonic() < until_then:
+            publisher.emit("progress", {"value": 1, "max": 2, "prompt_id": "p", "node": "5"}, "s", worker="w1")
+            client.barrier()
+        assert relay.metric("lost_workers_total") == 0 and errors(client) == []
+
+
+def test_worker_that_never_sent_a_heartbeat_is_never_lost(redis_server, connect, publisher):
+    with Relay(redis_server, worker__timeout="200ms", status__interval="0ms") as relay:
+        client = connect("s", to=relay)
+        share(publisher, "plain", 3)
+        publisher.heartbeat("w1", queue_remaining=1)
+        until(lambda: relay.metric("lost_workers_total") == 1, "the other one to be lost")
+        wait_number(client, 3)
