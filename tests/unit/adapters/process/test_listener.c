@@ -1,0 +1,250 @@
+/* Listening sockets, on loopback and in a directory of the test. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "adapters/process/listener.h"
+
+/* A loop with one listener that accepts, or refuses, what connects. */
+struct fixture {
+    uv_loop_t loop;
+    char directory[40], path[80];
+    struct listener *listener;
+    union listener_client client;
+    int accept_error;
+    unsigned connections;
+    bool refuse;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    strcpy(f->directory, "/tmp/comfy-relay-test-XXXXXX");
+    if (mkdtemp(f->directory) == NULL)
+        return -1;
+    snprintf(f->path, sizeof(f->path), "%s/socket", f->directory);
+    *state = f;
+    return uv_loop_init(&f->loop);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    int error = 0;
+    if (f->listener != NULL)
+        listener_close(f->listener);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    error = uv_loop_close(&f->loop);
+    unlink(f->path);
+    rmdir(f->directory);
+    free(f);
+    return error;
+}
+
+static void on_connection(struct listener *l, void *owner)
+{
+    struct fixture *f = owner;
+    f->connections++;
+    if (f->refuse) {
+        listener_refuse(l);
+        return;
+    }
+    f->accept_error = listener_accept(l, &f->client);
+    uv_close(&f->client.handle, NULL);
+}
+
+static int open_at(struct fixture *f, const char *text, struct listener **l)
+{
+    struct address a;
+    int error = 0;
+    assert_int_equal(address_parse(&a, span_str(text)), 0);
+    *l = listener_open(&f->loop, &a, on_connection, f, &error);
+    assert_int_equal(*l == NULL, error < 0);
+    return error;
+}
+
+static int open_path(struct fixture *f, struct listener **l)
+{
+    char text[100];
+    snprintf(text, sizeof(text), "unix:%s", f->path);
+    return open_at(f, text, l);
+}
+
+static int connect_to(const struct listener *l)
+{
+    struct address a;
+    assert_int_equal(address_parse(&a, span_str(listener_address(l))), 0);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(a.port)};
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    bool is_unix = a.kind == ADDRESS_UNIX;
+    struct timeval patience = {.tv_sec = 10};
+    int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    inet_pton(AF_INET, a.name, &in.sin_addr);
+    if (is_unix)
+        strcpy(un.sun_path, a.name);
+    int error = is_unix ? connect(fd, (struct sockaddr *)&un, sizeof(un))
+                        : connect(fd, (struct sockaddr *)&in, sizeof(in));
+    assert_int_equal(error, 0);
+    return fd;
+}
+
+/* A connection that was closed is at its end. */
+static void check_closed(int fd)
+{
+    char byte;
+    assert_int_equal(read(fd, &byte, 1), 0);
+    close(fd);
+}
+
+static void port_0_is_told_as_the_real_one(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    assert_memory_equal(listener_address(f->listener), "127.0.0.1:", 10);
+    assert_string_not_equal(listener_address(f->listener), "127.0.0.1:0");
+    assert_false(listener_is_unix(f->listener));
+    int fd = connect_to(f->listener);
+    while (f->connections < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(f->accept_error, 0);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    check_closed(fd);
+}
+
+static void a_name_is_resolved(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(open_at(f, "localhost:0", &f->listener), 0);
+    close(connect_to(f->listener));
+    while (f->connections < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+}
+
+static void a_taken_port_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct listener *second;
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    assert_int_equal(open_at(f, listener_address(f->listener), &second), -EADDRINUSE);
+}
+
+static void an_address_of_another_machine_is_refused(void **state)
+{
+    assert_int_equal(open_at(*state, "192.0.2.1:0", &((struct fixture *)*state)->listener), -EADDRNOTAVAIL);
+}
+
+static void a_unix_socket_accepts_and_takes_its_file_with_it(void **state)
+{
+    struct fixture *f = *state;
+    struct stat st;
+    assert_int_equal(open_path(f, &f->listener), 0);
+    assert_true(listener_is_unix(f->listener));
+    int fd = connect_to(f->listener);
+    while (f->connections < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    check_closed(fd);
+    listener_close(f->listener);
+    f->listener = NULL;
+    assert_int_equal(stat(f->path, &st), -1);
+}
+
+static void a_live_unix_socket_is_not_replaced(void **state)
+{
+    struct fixture *f = *state;
+    struct listener *second;
+    assert_int_equal(open_path(f, &f->listener), 0);
+    assert_int_equal(open_path(f, &second), -EADDRINUSE);
+    close(connect_to(f->listener));
+}
+
+static void a_stale_unix_socket_is_replaced(void **state)
+{
+    struct fixture *f = *state;
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    strcpy(un.sun_path, f->path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    close(fd);
+    assert_int_equal(open_path(f, &f->listener), 0);
+    close(connect_to(f->listener));
+}
+
+static void a_file_that_is_no_socket_is_not_replaced(void **state)
+{
+    struct fixture *f = *state;
+    struct stat st;
+    FILE *file = fopen(f->path, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(open_path(f, &f->listener), -EADDRINUSE);
+    assert_int_equal(stat(f->path, &st), 0);
+}
+
+static void refused_connections_are_all_closed(void **state)
+{
+    struct fixture *f = *state;
+    int fds[20];
+    f->refuse = true;
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    for (size_t i = 0; i < 20; i++)
+        fds[i] = connect_to(f->listener);
+    while (f->connections < 20)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    for (unsigned turns = 0; turns < 50; turns++)
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+    for (size_t i = 0; i < 20; i++)
+        check_closed(fds[i]);
+    f->refuse = false;
+    close(connect_to(f->listener));
+    unsigned before = f->connections;
+    while (f->connections == before)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(f->accept_error, 0);
+}
+
+static void closing_while_a_connection_is_being_refused_frees_all(void **state)
+{
+    struct fixture *f = *state;
+    f->refuse = true;
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    int first = connect_to(f->listener), second = connect_to(f->listener);
+    while (f->connections < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    listener_close(f->listener);
+    f->listener = NULL;
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    close(first);
+    close(second);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(port_0_is_told_as_the_real_one),
+        TEST(a_name_is_resolved),
+        TEST(a_taken_port_is_refused),
+        TEST(an_address_of_another_machine_is_refused),
+        TEST(a_unix_socket_accepts_and_takes_its_file_with_it),
+        TEST(a_live_unix_socket_is_not_replaced),
+        TEST(a_stale_unix_socket_is_replaced),
+        TEST(a_file_that_is_no_socket_is_not_replaced),
+        TEST(refused_connections_are_all_closed),
+        TEST(closing_while_a_connection_is_being_refused_frees_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
