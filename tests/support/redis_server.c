@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define READY "Ready to accept connections"
+#define READY "ready to accept connections"
 
 static void die(const char *what)
 {
@@ -44,7 +44,7 @@ static void await_ready(int log)
     while (file && fgets(line, sizeof line, file)) {
         if (strlen(said) + strlen(line) < sizeof said)
             strcat(said, line);
-        if (!strstr(line, READY))
+        if (!strcasestr(line, READY))
             continue;
         fclose(file);
         return;
