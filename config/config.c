@@ -396,7 +396,7 @@ static void take_over(struct config *c, struct config *fresh, size_t i, FILE *to
         fresh->settings[i] = old;
         option_swap(o, &c->options, &fresh->options);
     } else if (strcmp(c->settings[i].text, fresh->settings[i].text) != 0) {
-        fprintf(told, "%s%s", ftell(told) == 0 ? "changes with a restart only: " : ", ", o->name);
+        fprintf(told, "%s%s", ftell(told) == 0 ? "" : ", ", o->name);
     }
 }
 
