@@ -12,10 +12,10 @@ import json
 import re
 
 import pytest
-from recording import (NAMES, compact_text, expected_frames, golden, is_prompt_end, is_status, path_of, queue_number,
-                       steps, stock_sockets, without_repeated_status)
+from recording import (NAMES, REFUSED, compact_text, expected_frames, golden, is_prompt_end, is_status, path_of,
+                       queue_number, steps, stock_sockets, without_repeated_status)
 from servers import Relay
-from ws import BINARY, TEXT, Client, short
+from ws import BINARY, TEXT, Client, Refused, short
 
 BARRIER = '{"type":"test.barrier","data":%d}'
 
@@ -79,6 +79,11 @@ class Play:
     def do_connect(self, label, line):
         stock_sid = self.stock[label].sid
         path = path_of(self.name, label)
+        if (self.name, label) in REFUSED:
+            with pytest.raises(Refused) as refused:
+                Client(self.relay.address, path)
+            assert refused.value.status == 400
+            return
         c = self.clients[label] = Client(self.relay.address, path)
         c.wait_count(1)
         sid = json.loads(c.messages[0])["data"]["sid"]
@@ -163,8 +168,8 @@ def play(name, redis_server, publisher, way, step_by_step):
     with Relay(redis_server, status__interval="0ms", log__level="info") as relay:
         done = Play(name, relay, publisher, way, step_by_step).run()
         dropped = relay.dropped()
-    # Sid "" is nobody; nesting beyond 64 breaks the contract. Nothing else of a real ComfyUI is ever dropped.
-    allowed = {"n2_limits": {"too_deep"}, "j2_empty_client_id": {"nobody"}}.get(name, set())
+    # Sid "" is nobody, nesting beyond 64 and braces in a sid break the contract. Nothing else of a real ComfyUI is dropped.
+    allowed = {"n2_limits": {"too_deep"}, "j2_empty_client_id": {"nobody"}, "p_no_client_id": {"bad_sid"}}.get(name, set())
     assert set(dropped) <= allowed, f"dropped: {dropped}"
     for label in done.clients:
         at_connect, _ = done.seen(label)

@@ -97,7 +97,7 @@ def test_redis_that_speaks_nonsense_does_not_end_the_relay(connect):
                 with s:
                     s.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" + b"\xff" * 1000)
         threading.Thread(target=babble, daemon=True).start()
-        with Relay(f"redis://127.0.0.1:{listener.getsockname()[1]}/0") as relay:
+        with Relay(f"redis://127.0.0.1:{listener.getsockname()[1]}/0", wait=False) as relay:
             connect("c", to=relay)
             assert relay.get("/ready")[0] == 503 and relay.get("/live")[0] == 200
         listener.shutdown(socket.SHUT_RDWR)

@@ -265,8 +265,8 @@ def test_server_needs_its_password(connect):
             Publisher(server).emit("x", 1, "pw")
             client.wait_for('{"type":"x"')
         assert "s3cret" not in relay.stderr
-        with Relay(f"redis://:wrong@127.0.0.1:{server.port}/0") as relay:
-            relay.wait_log("redis")
+        with Relay(f"redis://:wrong@127.0.0.1:{server.port}/0", wait=False) as relay:
+            relay.wait_log("WRONGPASS")
             assert relay.get("/ready")[0] == 503 and relay.get("/live")[0] == 200
     finally:
         server.stop()

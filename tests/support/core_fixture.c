@@ -17,8 +17,7 @@ static void require(bool holds, const char *what)
     abort();
 }
 
-/* The texts that are recorded
- * ---------------------------------------------------------------------------------------- */
+/* The texts that are recorded */
 
 static void record(char *text, size_t *len, struct span prefix, struct span rest)
 {
@@ -57,9 +56,7 @@ static void record_call(struct core *core, const char *verb, struct span what)
     record(core->calls, &core->calls_len, span_str(verb), what);
 }
 
-/* The codec
- * ----------------------------------------------------------------------------------------------------------
- */
+/* The codec */
 
 /* The next word of a line; the line goes on behind it. */
 static struct span next_word(struct span *line)
@@ -215,9 +212,7 @@ static struct frame *make_executing(struct codec *self, struct span node)
     return text_frame(text);
 }
 
-/* Redis
- * --------------------------------------------------------------------------------------------------------------
- */
+/* Redis */
 
 static void subscribe(struct channels *self, struct span sid)
 {
@@ -292,9 +287,7 @@ void core_flush(struct core *core)
     relay_flush(&core->relay);
 }
 
-/* Sockets
- * ------------------------------------------------------------------------------------------------------------
- */
+/* Sockets */
 
 static void record_frame(struct core_socket *socket, const struct frame *f)
 {
@@ -361,6 +354,8 @@ void core_open(struct core *core, struct core_socket *socket, const char *sid)
 
 void core_close(struct core_socket *socket)
 {
+    if (!socket->cursor.session)
+        return;
     relay_detach(&socket->core->relay, &socket->cursor, socket->core->now_ms);
     relay_flush(&socket->core->relay);
 }
@@ -389,9 +384,7 @@ void core_reply(struct core_socket *socket, const char *text)
     relay_writable(&socket->core->relay, &socket->cursor);
 }
 
-/* The whole
- * ----------------------------------------------------------------------------------------------------------
- */
+/* The whole */
 
 struct relay_config core_config(void)
 {

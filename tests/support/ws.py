@@ -161,6 +161,7 @@ class Client:
             elif opcode == PONG:
                 self.pongs_seen.append(payload)
             elif opcode == CLOSE:
+                self.send(CLOSE, payload[:2])
                 self.close_code = struct.unpack(">H", payload[:2])[0] if payload else 1005
             self.changed.notify_all()
 
