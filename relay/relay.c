@@ -124,9 +124,17 @@ static void append_event(struct relay *r, struct session *s, const struct event 
 
 static void tell(struct relay *r, struct session *s, struct frame *borrowed)
 {
+    write_before_trim(r, s, borrowed->len);
     append(r, s, frame_ref(borrowed), 0, 0);
     s->told = r->workers.sum;
-    s->status_is_fresh = true;
+    s->status_is_fresh = s->is_ending;
+}
+
+/* One session, or one of its sockets, knows another number than the rest: compare each when it is due. */
+static void note_difference(struct relay *r)
+{
+    if (r->told != r->workers.sum)
+        r->told = TOLD_NOTHING;
 }
 
 static void tell_one(struct relay *r, struct session *s)
@@ -138,8 +146,17 @@ static void tell_one(struct relay *r, struct session *s)
     }
     tell(r, s, f);
     frame_unref(f);
-    if (r->told != r->workers.sum)
-        r->told = TOLD_NOTHING; /* this session knows more than the others: compare each when it is due */
+    note_difference(r);
+}
+
+/* What a socket was greeted with. Its session is told again unless all that receive know the number. */
+static void note_greeting(struct relay *r, struct session *s, bool is_only_one)
+{
+    if (is_only_one)
+        s->told = r->workers.sum;
+    else if (s->told != r->workers.sum)
+        s->told = TOLD_NOTHING;
+    note_difference(r);
 }
 
 static bool status_is_due(const struct relay *r)
@@ -151,6 +168,7 @@ static bool status_is_due(const struct relay *r)
 static void broadcast_status(struct relay *r, uint64_t now_ms)
 {
     struct frame *f = r->ports.codec->make_status(r->ports.codec, r->workers.sum, SPAN_NONE);
+    r->told_at_ms = now_ms; /* without memory too: it is tried again an interval later */
     if (!f) {
         r->metrics.out_of_memory++;
         return;
@@ -161,7 +179,6 @@ static void broadcast_status(struct relay *r, uint64_t now_ms)
             tell(r, s, f);
     frame_unref(f);
     r->told = r->workers.sum;
-    r->told_at_ms = now_ms;
 }
 
 static void update_status(struct relay *r, uint64_t now_ms)
@@ -223,10 +240,10 @@ static void note_end(struct relay *r, struct session *s, const struct event *e, 
         log_drop_prompt(&s->log, prompt);
     }
     session_note_end(s, e->prompt);
-    if (effect != EFFECT_EXECUTING)
-        s->status_is_fresh = false;
-    else if (s->has_log && !s->status_is_fresh)
+    if (effect == EFFECT_EXECUTING && s->has_log && !s->status_is_fresh)
         tell_one(r, s);
+    s->is_ending = effect != EFFECT_EXECUTING;
+    s->status_is_fresh = false;
 }
 
 /* What an event tells of its prompt, before the event itself is appended. `s` may be NULL: not known here. */
@@ -472,8 +489,7 @@ int relay_attach(struct relay *r, struct cursor *c, struct span sid, uint64_t no
     c->state = CURSOR_WAITING;
     c->wait_until_ms = now_ms + RELAY_FIRST_STATUS_MS;
     TAILQ_INSERT_TAIL(&r->waiting, c, in_waiting);
-    if (!TAILQ_NEXT(c, in_session) || !r->config.share)
-        s->told = r->workers.sum;
+    note_greeting(r, s, !r->config.share || !TAILQ_NEXT(c, in_session));
     if (s->subscription == SUBSCRIPTION_ACTIVE || !r->link_is_up)
         go_live(r, c);
     return 0;

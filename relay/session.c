@@ -122,7 +122,7 @@ static void keep_copy(uint8_t **bytes, uint32_t *len, struct span value)
 void session_note_start(struct session *s, struct span prompt)
 {
     s->is_executing = true;
-    s->status_is_fresh = false;
+    s->is_ending = s->status_is_fresh = false;
     keep_copy(&s->prompt, &s->prompt_len, prompt);
     keep_copy(&s->node, &s->node_len, SPAN_NONE);
 }
@@ -130,7 +130,7 @@ void session_note_start(struct session *s, struct span prompt)
 void session_note_executing(struct session *s, struct span prompt, struct span display_node)
 {
     s->is_executing = true;
-    s->status_is_fresh = false;
+    s->is_ending = s->status_is_fresh = false;
     keep_copy(&s->prompt, &s->prompt_len, prompt);
     keep_copy(&s->node, &s->node_len, display_node);
 }

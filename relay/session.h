@@ -30,7 +30,8 @@ struct session {
     bool is_executing;
     bool is_dirty;        /* something was appended since its sockets were written to */
     bool is_expiring;     /* without a socket: forgotten when the time has come */
-    bool status_is_fresh; /* a status came since the end of its prompt */
+    bool is_ending;       /* an execution_* ended its prompt: executing with no node will follow */
+    bool status_is_fresh; /* and a status came since */
     uint8_t sid_len;
     uint8_t sid[];
 };

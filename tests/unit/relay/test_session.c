@@ -223,11 +223,13 @@ static void a_prompts_start_makes_the_last_status_an_old_one(void **state)
     (void)state;
     struct session_table t = new_table();
     struct session *s = add(&t, "a");
-    s->status_is_fresh = true;
+    s->is_ending = s->status_is_fresh = true;
     session_note_start(s, span_str("p"));
+    assert_false(s->is_ending);
     assert_false(s->status_is_fresh);
-    s->status_is_fresh = true;
+    s->is_ending = s->status_is_fresh = true;
     session_note_executing(s, span_str("p"), span_str("1"));
+    assert_false(s->is_ending);
     assert_false(s->status_is_fresh);
     session_table_deinit(&t);
 }
