@@ -439,7 +439,6 @@ static void flags_are_answered_after_the_first_status_and_choose_the_preview(voi
     struct fixture f;
     set_up(&f);
     struct client *with = open_client(&f, "a"), *without = open_client(&f, "b");
-    send_text(without, "[1]"); /* does not use up "first" */
     send_text(with, FLAGS);
     send_text(with, FLAGS); /* is not answered again */
     send_text(without, "{\"type\":\"other\"}");
@@ -453,9 +452,29 @@ static void flags_are_answered_after_the_first_status_and_choose_the_preview(voi
     size_t len = whole_frame(without, &at);
     snprintf(text, sizeof text, "%.*s", (int)(len - at - 8), (char *)without->in + at + 8);
     assert_string_equal(text, "picture");
-    assert_int_equal(f.core.relay.metrics.client_messages, 5);
+    assert_int_equal(f.core.relay.metrics.client_messages, 4);
     disconnect(with);
     disconnect(without);
+    tear_down(&f);
+}
+
+static void only_an_object_uses_up_the_first_message(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    struct client *c = open_client(&f, "a"), *d = open_client(&f, "b");
+    send_text(c, "[1]");
+    send_text(c, "no JSON");
+    send_frame(c, 0x82, "{}", 2);
+    send_text(c, FLAGS);
+    expect_frame(c, 0x81, REPLY);
+    send_text(d, "{}");
+    send_text(d, FLAGS);
+    send_frame(d, 0x89, "p", 1);
+    expect_frame(d, 0x8a, "p");
+    disconnect(c);
+    disconnect(d);
     tear_down(&f);
 }
 
@@ -829,6 +848,7 @@ int main(void)
         cmocka_unit_test(a_handshake_that_takes_too_long_gets_408),
         cmocka_unit_test(above_the_most_connections_an_upgrade_gets_503),
         cmocka_unit_test(flags_are_answered_after_the_first_status_and_choose_the_preview),
+        cmocka_unit_test(only_an_object_uses_up_the_first_message),
         cmocka_unit_test(a_close_is_answered_with_1000_and_the_server_ends_it),
         cmocka_unit_test(what_breaks_the_protocol_is_told_why_and_ended),
         cmocka_unit_test(a_message_above_the_limit_is_1009_while_it_is_still_being_sent),
