@@ -247,7 +247,8 @@ void core_entry(struct core *core, const char *worker, const char *entry)
     relay_flush(&core->relay);
 }
 
-static enum drop_reason receive(struct core *core, const char *sid, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static enum drop_reason receive(struct core *core, const char *sid,
+                                                                      const char *format, va_list arguments)
 {
     static char text[70000];
     int n = vsnprintf(text, sizeof text, format, arguments);
