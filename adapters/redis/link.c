@@ -122,7 +122,7 @@ static void become_up(struct link *l)
     l->greeting = NULL;
     l->state = LINK_UP;
     l->up_at_ms = l->heard_at_ms = now_ms;
-    l->is_pinged = false;
+    l->silence = LINK_HEARD;
     wait_for(l, l->config->idle_ms);
     if (log_limit_pass(&l->log_limit, now_ms, &suppressed))
         logger_info(l->config->logger, "redis connected", LOG_STR("connection", l->name),
@@ -197,6 +197,8 @@ static void handle_failure(struct link *l)
         l->user->on_down(l->user);
 }
 
+/* A program that was stopped for a while finds the answers waiting: so what is overdue has one more turn of the loop
+ * to be read. */
 static void keep_alive(struct link *l)
 {
     uint64_t silent_ms = uv_now(l->config->loop) - l->heard_at_ms;
@@ -204,11 +206,16 @@ static void keep_alive(struct link *l)
         wait_for(l, l->config->idle_ms - silent_ms);
         return;
     }
-    if (l->is_pinged) {
+    if (l->silence == LINK_OVERDUE) {
         link_fail(l, strerror(ETIMEDOUT));
         return;
     }
-    l->is_pinged = true;
+    if (l->silence == LINK_PINGED) {
+        l->silence = LINK_OVERDUE;
+        wait_for(l, 1);
+        return;
+    }
+    l->silence = LINK_PINGED;
     wait_for(l, l->config->dead_ms);
     l->user->ping(l->user);
 }
@@ -248,9 +255,9 @@ static void on_bytes(struct transport_user *user, struct span bytes)
 {
     struct link *l = of_transport(user);
     l->heard_at_ms = uv_now(l->config->loop);
-    if (l->state == LINK_UP && l->is_pinged)
+    if (l->state == LINK_UP && l->silence != LINK_HEARD)
         wait_for(l, l->config->idle_ms);
-    l->is_pinged = false;
+    l->silence = LINK_HEARD;
     if (l->state == LINK_GREETING)
         read_greeting(l, bytes);
     else if (l->state == LINK_UP)

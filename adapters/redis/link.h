@@ -27,6 +27,7 @@
         .key = "suppressed", .kind = (n) ? LOG_FIELD_INT : LOG_FIELD_END, .integer = (int64_t)(n) \
     }
 
+enum link_silence { LINK_HEARD, LINK_PINGED, LINK_OVERDUE };
 enum link_state { LINK_CLOSED, LINK_CONNECTING, LINK_GREETING, LINK_UP, LINK_FAILED, LINK_WAITING };
 
 /* What the connections to one Redis have in common. */
@@ -67,8 +68,8 @@ struct link {
     unsigned attempts; /* failed ones, in a row */
     int replies_due;   /* of the greeting */
     enum link_state state;
-    bool was_up;    /* before it failed */
-    bool is_pinged; /* and nothing was heard since */
+    enum link_silence silence;
+    bool was_up; /* before it failed */
     char error[128];
     char told[128]; /* the error that was logged last */
 };

@@ -59,7 +59,8 @@ static void only_a_sessions_channel_has_a_sid(void **state)
     struct key head;
     key_session_head(&head, "comfy");
     assert_true(span_is(key_sid(&head, span_str("comfy:sid:{a}")), "a"));
-    const char *others[] = {"comfy:events", "comfy:sid:{}", "comfy:sid:{", "comfy:sid:{a}:log", "other:sid:{a}", ""};
+    const char *others[] = {"comfy:events",      "comfy:sid:{}",  "comfy:sid:{",
+                            "comfy:sid:{a}:log", "other:sid:{a}", ""};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         assert_int_equal(key_sid(&head, span_str(others[i])).len, 0);
 }

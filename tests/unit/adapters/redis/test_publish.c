@@ -55,8 +55,8 @@ static int listen_no_more(void **state)
 /* Runs the script; the reply, which may be an error, is the caller's. */
 static redisReply *publish(const char *event, int log_events, const char *key, const char *ends)
 {
-    return redisCommand(server.control, "EVAL %s 2 %s %s %s %s %d %d %s %s", publish_lua, LOG, LATEST, CHANNEL,
-                        event, TTL_MS, log_events, key, ends);
+    return redisCommand(server.control, "EVAL %s 2 %s %s %s %s %d %d %s %s", publish_lua, LOG, LATEST,
+                        CHANNEL, event, TTL_MS, log_events, key, ends);
 }
 
 static void expect_reply(redisReply *take_reply, int type, const char *text)

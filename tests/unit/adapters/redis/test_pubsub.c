@@ -126,7 +126,8 @@ static void overlong_channel_is_none_of_ours(void **state)
 static void garbage_is_a_protocol_error(void **state)
 {
     (void)state;
-    const char *garbage[] = {"HTTP/1.1 400 Bad Request\r\n", "*3\r\nx", "$99999999999999999999\r\n", "*-7\r\n"};
+    const char *garbage[] = {"HTTP/1.1 400 Bad Request\r\n", "*3\r\nx", "$99999999999999999999\r\n",
+                             "*-7\r\n"};
     for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
         struct told t;
         open_parser(&t);
