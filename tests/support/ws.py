@@ -129,9 +129,9 @@ class Client:
         return self
 
     def _read(self):
-        self.sock.settimeout(None)
         data = self.early
         try:
+            self.sock.settimeout(None)
             while True:
                 for opcode, payload in self.parser.feed(data):
                     self._got(opcode, payload)
