@@ -37,11 +37,10 @@ static void end_deadline(struct deadline *d)
 bool await(uv_loop_t *loop, bool (*is_done)(void *arg), void *arg)
 {
     struct deadline d;
-    bool is_alive = true;
+    bool has_come, is_alive = true;
     set_deadline(&d, loop);
-    while (!is_done(arg) && !d.has_passed && is_alive)
+    while (!(has_come = is_done(arg)) && !d.has_passed && is_alive)
         is_alive = uv_run(loop, UV_RUN_ONCE) != 0;
-    bool has_come = is_done(arg);
     end_deadline(&d);
     return has_come;
 }

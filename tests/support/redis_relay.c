@@ -77,6 +77,8 @@ void redis_relay_close(struct redis_relay *r)
 {
     if (!r->redis)
         return;
+    while (!LIST_EMPTY(&r->attached))
+        redis_relay_detach(r, LIST_FIRST(&r->attached));
     redis_close(r->redis);
     ticker_close(r->ticker);
 }
@@ -94,10 +96,12 @@ void redis_relay_attach(struct redis_relay *r, struct relay_socket *s, const cha
     *s = (struct relay_socket){0};
     if (relay_attach(&r->relay, &s->cursor, span_str(sid), uv_now(r->loop)) < 0)
         abort();
+    LIST_INSERT_HEAD(&r->attached, s, in_attached);
 }
 
 void redis_relay_detach(struct redis_relay *r, struct relay_socket *s)
 {
+    LIST_REMOVE(s, in_attached);
     relay_detach(&r->relay, &s->cursor, uv_now(r->loop));
 }
 

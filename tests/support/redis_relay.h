@@ -2,6 +2,8 @@
 #ifndef SUPPORT_REDIS_RELAY_H
 #define SUPPORT_REDIS_RELAY_H
 
+#include <sys/queue.h>
+
 #include "adapters/process/ticker.h"
 #include "adapters/redis/redis.h"
 
@@ -10,6 +12,7 @@
 /* A socket, and what it was sent: the payloads, a line each, the newest that fit. */
 struct relay_socket {
     struct cursor cursor;
+    LIST_ENTRY(relay_socket) in_attached;
     size_t frames;
     size_t bytes; /* of payloads */
     char text[RELAY_SOCKET_TEXT];
@@ -23,6 +26,7 @@ struct redis_relay {
     size_t log_len;
     struct relay relay;
     struct sockets sockets;
+    LIST_HEAD(, relay_socket) attached;
     struct ticker *ticker;
     struct redis *redis;
 };
@@ -31,7 +35,7 @@ struct redis_relay {
 void redis_relay_init(struct redis_relay *r, uv_loop_t *loop, const char *url);
 /* NULL, or why it cannot. */
 const char *redis_relay_open(struct redis_relay *r);
-/* Closes what it opened; the loop must then be run to its end, and redis_relay_deinit() follows. */
+/* Detaches its sockets, closes what it opened; the loop must then be run to its end, and redis_relay_deinit() follows. */
 void redis_relay_close(struct redis_relay *r);
 void redis_relay_deinit(struct redis_relay *r);
 
