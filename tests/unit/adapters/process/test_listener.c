@@ -182,6 +182,25 @@ static void a_stale_unix_socket_is_replaced(void **state)
     close(connect_to(f->listener));
 }
 
+static void a_unix_socket_that_is_too_busy_to_answer_is_not_replaced(void **state)
+{
+    struct fixture *f = *state;
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int server = socket(AF_UNIX, SOCK_STREAM, 0), clients[8];
+    strcpy(un.sun_path, f->path);
+    assert_int_equal(bind(server, (struct sockaddr *)&un, sizeof(un)), 0);
+    assert_int_equal(listen(server, 0), 0);
+    for (size_t i = 0; i < 8; i++) {
+        clients[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(clients[i], (struct sockaddr *)&un, sizeof(un)); /* until there is no room */
+    }
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(open_path(f, &f->listener), -EADDRINUSE);
+    for (size_t i = 0; i < 8; i++)
+        close(clients[i]);
+    close(server);
+}
+
 static void a_file_that_is_no_socket_is_not_replaced(void **state)
 {
     struct fixture *f = *state;
@@ -242,6 +261,7 @@ int main(void)
         TEST(a_unix_socket_accepts_and_takes_its_file_with_it),
         TEST(a_live_unix_socket_is_not_replaced),
         TEST(a_stale_unix_socket_is_replaced),
+        TEST(a_unix_socket_that_is_too_busy_to_answer_is_not_replaced),
         TEST(a_file_that_is_no_socket_is_not_replaced),
         TEST(refused_connections_are_all_closed),
         TEST(closing_while_a_connection_is_being_refused_frees_all),
