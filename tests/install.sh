@@ -10,7 +10,7 @@ FLOW_PACKAGES="$PYTHON_PACKAGES promtool:prometheus python3-redis python3-msgpac
 E2E_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm chromium:chromium"
 CLANG_PACKAGES="clang:clang"
 STATIC_PACKAGES="$CLANG_PACKAGES clang-format:clang-format shellcheck:shellcheck"
-DEBIAN_PACKAGES="debootstrap:debootstrap rsync:rsync"
+DEBIAN_PACKAGES="debootstrap:debootstrap git:git unshare:util-linux"
 
 packages_for() { # suite
     case $1 in

@@ -66,7 +66,7 @@ count() { # passed|failed|skipped suite
 
 build_dev() {
     cmake_preset dev >"$WORK/build.log" 2>&1 && return
-    tail -n 60 "$WORK/build.log"
+    grep -E -A 8 'error|warning|undefined reference' "$WORK/build.log" || tail -n 40 "$WORK/build.log"
     return 1
 }
 
@@ -145,7 +145,7 @@ run_static() {
 }
 
 includes_are_pure() {
-    local c_library='assert|ctype|errno|float|inttypes|limits|math|stdalign|stdarg|stdbool|stddef|stdint|stdio|stdlib|string'
+    local c_library='assert|ctype|errno|float|inttypes|limits|math|stdalign|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|sys/queue'
     ! grep -nE '^[[:space:]]*#[[:space:]]*include' "$ROOT"/relay/*.[ch] |
         grep -vE "include (\"relay/[a-z_0-9]+\\.h\"|<($c_library)\\.h>)"
 }

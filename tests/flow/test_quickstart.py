@@ -28,10 +28,18 @@ class Quickstart:
         return self
 
     def children(self):
-        """Everything that it started and that lives, by its process group."""
-        done = subprocess.run(["ps", "-o", "pid=,args=", "--sid", str(self.process.pid)], capture_output=True, text=True,
-                              timeout=10)
-        return [line for line in done.stdout.splitlines() if line.strip() and "quickstart.sh" not in line]
+        """{pid: command line} of everything that it started and that lives: what is in its session."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/cmdline") as command:
+                    state, _, _, session = stat.read().rpartition(")")[2].split()[:4]
+                    line = command.read().replace("\0", " ")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(session) == self.process.pid and state != "Z" and "quickstart.sh" not in line:
+                found[int(pid)] = line
+        return found
 
     def end(self):
         """Whatever happened, nothing may outlive the test."""
@@ -88,7 +96,7 @@ def prompts(messages):
 def test_without_the_demo_there_is_only_relay_and_redis(quickstart):
     q = quickstart("--no-demo")
     Client(("127.0.0.1", q.port), "/ws?clientId=x").wait_count(1).drop()
-    names = " ".join(q.children())
+    names = " ".join(q.children().values())
     assert "redis-server" in names and "comfy-relay" in names and "demo_worker" not in names, names
     os.kill(q.process.pid, signal.SIGTERM)
     assert q.process.wait(30) == 0
@@ -97,7 +105,7 @@ def test_without_the_demo_there_is_only_relay_and_redis(quickstart):
 
 def test_relay_that_dies_takes_the_rest_along(quickstart):
     q = quickstart("--no-demo")
-    relay = next(int(line.split()[0]) for line in q.children() if "build/comfy-relay" in line)
+    relay = next(pid for pid, line in q.children().items() if "build/comfy-relay" in line)
     os.kill(relay, signal.SIGKILL)
     assert q.process.wait(30) == 1
     assert until(lambda: not q.children(), "everything to be gone")

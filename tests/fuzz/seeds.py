@@ -22,7 +22,8 @@ def requests():
 
 
 def client_frames():
-    return {base64.b64decode(h["sent_b64"]) for h in HANDSHAKES if h["sent_b64"] and " " not in h["sent_b64"]}
+    """Two bytes first: how fuzz_websocket.c cuts its input, and what kind of socket it feeds."""
+    return {b"\x20\x83" + base64.b64decode(h["sent_b64"]) for h in HANDSHAKES if h["sent_b64"] and " " not in h["sent_b64"]}
 
 
 # A part of a target's name, and what it reads.
