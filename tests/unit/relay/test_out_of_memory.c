@@ -293,6 +293,24 @@ static void a_node_that_cannot_be_remembered_is_not_told_wrong(void **state)
     close_all();
 }
 
+static void a_worker_that_cannot_be_remembered_is_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(open_core(false), 0);
+    fail_at(1, 0);
+    core_entry(&core, "w", "- boot=b share=4 at=1");
+    fail_at(1, 0);
+    assert_int_equal(core_receive(&core, "relay.worker worker=w boot=b share=4 at=1"), DROP_NO_MEMORY);
+    fail_at(1, 0);
+    assert_int_equal(core_receive(&core, "status worker=w share=4"), DROP_NO_MEMORY);
+    fail_nothing();
+    assert_int_equal(relay_measure(&core.relay)->dropped[DROP_NO_MEMORY], 3);
+    assert_int_equal(relay_measure(&core.relay)->workers, 0);
+    core_publish(&core, "relay.worker worker=w boot=b share=4 at=1");
+    assert_int_equal(relay_measure(&core.relay)->queue_remaining, 4);
+    close_all();
+}
+
 static void a_table_that_cannot_grow_holds_all_the_same(void **state)
 {
     (void)state;
@@ -352,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_preview_that_cannot_be_made_closes_one_socket_and_no_other),
         cmocka_unit_test(a_log_that_cannot_grow_stays_as_it_was),
         cmocka_unit_test(a_node_that_cannot_be_remembered_is_not_told_wrong),
+        cmocka_unit_test(a_worker_that_cannot_be_remembered_is_counted),
         cmocka_unit_test(a_table_that_cannot_grow_holds_all_the_same),
         cmocka_unit_test(frames_that_cannot_be_built_are_none),
         cmocka_unit_test(a_frame_that_cannot_be_shrunk_stays_large),

@@ -33,12 +33,21 @@ static int setup_share(void **state)
     return with_config(config);
 }
 
-/* A log that holds four events; further down one that holds 40 bytes. */
+/* Small logs: of four events, or of 40 bytes. */
 static int setup_small_log(void **state)
 {
     (void)state;
     struct relay_config config = core_config();
     config.log.events = 4;
+    return with_config(config);
+}
+
+static int setup_small_share(void **state)
+{
+    (void)state;
+    struct relay_config config = core_config();
+    config.log.events = 4;
+    config.share = true;
     return with_config(config);
 }
 
@@ -438,10 +447,12 @@ static void a_waiting_socket_that_is_taken_over_gets_nothing_at_all(void **state
     core.holds_confirmations = true;
     connect_to(&a, "a");
     connect_to(&a2, "a");
+    assert_int_equal(a.cursor.own_count, 0);
     core_confirm(&core, "a");
     core_advance(&core, 5000);
+    core_publish(&core, "executed sid=a node=1");
     expect_got(&a, "");
-    expect_got(&a2, "status 0 sid=a\n");
+    expect_got(&a2, "status 0 sid=a\nexecuted sid=a node=1\n");
 }
 
 static void an_older_socket_that_was_blocked_gets_nothing_when_it_reads_again(void **state)
@@ -496,6 +507,17 @@ static void share_mode_the_least_advanced_socket_decides_what_is_kept(void **sta
     core_drain(&a);
     expect_got(&a, "executed sid=a node=1\nexecuted sid=a node=2\n");
     assert_int_equal(relay_measure(&core.relay)->log_events, 0);
+}
+
+static void share_mode_a_new_socket_gets_nothing_of_before(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_stall(&a);
+    core_publish(&core, "executed sid=a node=1");
+    connect_to(&a2, "a");
+    core_publish(&core, "executed sid=a node=2");
+    expect_got(&a2, "status 0 sid=a\nexecuted sid=a node=2\n");
 }
 
 static void share_mode_a_slow_socket_does_not_slow_the_other(void **state)
@@ -596,6 +618,23 @@ static void reading_socket_gets_every_event_of_a_burst(void **state)
                    "progress sid=a prompt=p node=1 v=3\nprogress sid=a prompt=p node=1 v=4\n");
 }
 
+static void what_was_read_from_redis_at_once_is_written_at_once(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_receive(&core, "executed sid=a node=1");
+    core_receive(&core, "progress sid=a prompt=p node=1 v=1");
+    core_receive(&core, "progress sid=a prompt=p node=2 v=1");
+    core_receive(&core, "notification v=hello");
+    core_receive(&core, "status share=1");
+    core_receive(&core, "execution_success sid=a prompt=q");
+    expect_got(&a, "");
+    core_flush(&core);
+    expect_got(&a, "executed sid=a node=1\nprogress sid=a prompt=p node=1 v=1\n"
+                   "progress sid=a prompt=p node=2 v=1\nnotification v=hello\nstatus 1\n"
+                   "execution_success sid=a prompt=q\n");
+}
+
 static void reading_socket_gets_every_broadcast_of_a_burst(void **state)
 {
     (void)state;
@@ -680,6 +719,36 @@ static void slow_socket_goes_on_from_the_oldest_that_is_held_and_stays_open(void
     core_publish(&core, "executed sid=a node=8");
     expect_got(&a, "executed sid=a node=8\n");
     assert_int_equal(relay_measure(&core.relay)->replay_gaps, 1);
+}
+
+static void a_gap_is_counted_once_however_often_the_socket_is_tried(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_stall(&a);
+    for (int i = 1; i <= 7; i++)
+        core_publish(&core, "executed sid=a node=%d", i);
+    core_take_frames(&a, 0);
+    core_take_frames(&a, 0);
+    assert_int_equal(relay_measure(&core.relay)->replay_gaps, 1);
+}
+
+static void share_mode_only_the_socket_that_lacks_what_was_trimmed_has_a_gap(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_open(&core, &a2, "a");
+    core_stall(&a);
+    core_publish(&core, "executed sid=a node=1");
+    core_stall(&a2);
+    for (int i = 2; i <= 5; i++)
+        core_publish(&core, "executed sid=a node=%d", i);
+    core_drain(&a2);
+    assert_int_equal(relay_measure(&core.relay)->replay_gaps, 0);
+    core_drain(&a);
+    assert_int_equal(relay_measure(&core.relay)->replay_gaps, 1);
+    expect_got(
+        &a, "executed sid=a node=2\nexecuted sid=a node=3\nexecuted sid=a node=4\nexecuted sid=a node=5\n");
 }
 
 static void slow_socket_gets_the_newest_event_whatever_its_size(void **state)
@@ -916,8 +985,18 @@ static void a_socket_that_was_greeted_with_a_number_is_not_told_it_again(void **
     expect_got(&b, "status 2 sid=b\n");
 }
 
-static void a_socket_that_was_greeted_between_two_broadcasts_is_told_when_the_number_changes_back(
-    void **state)
+static void a_socket_that_took_over_is_not_told_again_what_it_was_greeted_with(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_publish(&core, "status worker=w share=1");
+    core_publish(&core, "status worker=w share=2");
+    connect_to(&a2, "a");
+    core_advance(&core, 1000);
+    expect_got(&a2, "status 2 sid=a\n");
+}
+
+static void a_socket_greeted_between_broadcasts_is_told_when_the_number_changes_back(void **state)
 {
     (void)state;
     core_open(&core, &a, "a");
@@ -977,6 +1056,8 @@ static void the_status_of_a_prompts_end_is_not_doubled_when_the_broadcast_came_i
     core_publish(&core, "executing sid=a prompt=p node=");
     core_advance(&core, 1000);
     expect_got(&a, "execution_success sid=a prompt=p\nstatus 0\nexecuting sid=a prompt=p node=\n");
+    core_publish(&core, "executing sid=a prompt=q node=");
+    expect_got(&a, "status 0\nexecuting sid=a prompt=q node=\n");
 }
 
 static void a_broadcast_before_the_prompts_end_does_not_stand_for_its_status(void **state)
@@ -991,8 +1072,7 @@ static void a_broadcast_before_the_prompts_end_does_not_stand_for_its_status(voi
                    "executing sid=a prompt=p node=\n");
 }
 
-static void a_prompt_that_ends_with_executing_null_alone_gets_its_status_whatever_was_told_before(
-    void **state)
+static void a_prompt_that_ends_with_executing_null_alone_gets_its_status(void **state)
 {
     (void)state;
     core_open(&core, &a, "a");
@@ -1037,6 +1117,16 @@ static void a_session_told_at_its_prompts_end_gets_later_changes(void **state)
     core_publish(&core, "status worker=w share=5");
     expect_got(&a, "status 5\n");
     expect_got(&b, "status 5\n");
+}
+
+static void a_prompts_end_arrives_also_when_its_status_cannot_be_made(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core.status_fails = true;
+    core_publish(&core, "executing sid=a prompt=p node=");
+    expect_got(&a, "executing sid=a prompt=p node=\n");
+    assert_int_equal(relay_measure(&core.relay)->out_of_memory, 1);
 }
 
 static void a_status_that_cannot_be_made_is_tried_again_an_interval_later(void **state)
@@ -1258,6 +1348,18 @@ static void a_session_that_expires_during_an_outage_is_not_unsubscribed(void **s
     expect_calls("");
 }
 
+static void a_session_may_expire_with_something_unwritten(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_close(&a);
+    core_receive(&core, "executed sid=a node=1");
+    core.now_ms += 10000;
+    relay_tick(&core.relay, core.now_ms);
+    assert_int_equal(relay_measure(&core.relay)->sessions, 0);
+    core_flush(&core);
+}
+
 static void a_closed_socket_gets_nothing(void **state)
 {
     (void)state;
@@ -1266,7 +1368,10 @@ static void a_closed_socket_gets_nothing(void **state)
     core_close(&a);
     core_publish(&core, "executed sid=a node=2");
     expect_got(&a, "");
-    core_close(&a);
+    assert_int_equal(a.cursor.state, CURSOR_NONE);
+    relay_detach(&core.relay, &a.cursor, core.now_ms);
+    relay_writable(&core.relay, &a.cursor);
+    expect_got(&a, "");
 }
 
 static void a_session_without_a_socket_holds_nothing(void **state)
@@ -1307,6 +1412,8 @@ static void a_silent_workers_share_is_dropped_and_its_prompt_reported_with_the_l
     core_got(&a);
     core_advance(&core, 999);
     expect_calls("");
+    assert_int_equal(relay_measure(&core.relay)->workers, 1);
+    assert_int_equal(relay_measure(&core.relay)->queue_remaining, 2);
     core_advance(&core, 1);
     expect_calls("lost w boot=b busy=a prompt=p node=3\n");
     expect_got(&a, "status 0\n");
@@ -1529,6 +1636,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(share_mode_all_sockets_receive, setup_share, teardown),
         cmocka_unit_test_setup_teardown(share_mode_the_least_advanced_socket_decides_what_is_kept,
                                         setup_share, teardown),
+        cmocka_unit_test_setup_teardown(share_mode_a_new_socket_gets_nothing_of_before, setup_share,
+                                        teardown),
         cmocka_unit_test_setup_teardown(share_mode_a_slow_socket_does_not_slow_the_other, setup_share,
                                         teardown),
         cmocka_unit_test_setup_teardown(slow_socket_gets_only_the_newest_preview, setup, teardown),
@@ -1537,6 +1646,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keep_true_is_never_conflated, setup, teardown),
         cmocka_unit_test_setup_teardown(keep_false_is_conflated_whatever_the_type, setup, teardown),
         cmocka_unit_test_setup_teardown(reading_socket_gets_every_event_of_a_burst, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_read_from_redis_at_once_is_written_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(reading_socket_gets_every_broadcast_of_a_burst, setup, teardown),
         cmocka_unit_test_setup_teardown(reading_socket_gets_a_burst_that_ends_its_prompt, setup, teardown),
         cmocka_unit_test_setup_teardown(reading_socket_gets_a_burst_longer_than_its_log, setup_small_log,
@@ -1547,6 +1657,10 @@ int main(void)
                                         setup_small_log, teardown),
         cmocka_unit_test_setup_teardown(slow_socket_goes_on_from_the_oldest_that_is_held_and_stays_open,
                                         setup_small_log, teardown),
+        cmocka_unit_test_setup_teardown(a_gap_is_counted_once_however_often_the_socket_is_tried,
+                                        setup_small_log, teardown),
+        cmocka_unit_test_setup_teardown(share_mode_only_the_socket_that_lacks_what_was_trimmed_has_a_gap,
+                                        setup_small_share, teardown),
         cmocka_unit_test_setup_teardown(slow_socket_gets_the_newest_event_whatever_its_size,
                                         setup_small_bytes, teardown),
         cmocka_unit_test_setup_teardown(conflation_alone_makes_no_gap, setup, teardown),
@@ -1567,9 +1681,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(status_without_a_number_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_socket_that_was_greeted_with_a_number_is_not_told_it_again, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_socket_that_took_over_is_not_told_again_what_it_was_greeted_with,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(
-            a_socket_that_was_greeted_between_two_broadcasts_is_told_when_the_number_changes_back, setup,
-            teardown),
+            a_socket_greeted_between_broadcasts_is_told_when_the_number_changes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(share_mode_a_second_socket_is_told_when_the_number_changes_back,
                                         setup_share, teardown),
         cmocka_unit_test_setup_teardown(share_mode_the_first_socket_is_told_what_the_second_was_greeted_with,
@@ -1580,11 +1695,12 @@ int main(void)
             the_status_of_a_prompts_end_is_not_doubled_when_the_broadcast_came_in_between, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broadcast_before_the_prompts_end_does_not_stand_for_its_status,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_prompt_that_ends_with_executing_null_alone_gets_its_status_whatever_was_told_before, setup,
-            teardown),
+        cmocka_unit_test_setup_teardown(a_prompt_that_ends_with_executing_null_alone_gets_its_status, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_session_told_at_its_prompts_end_is_not_told_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_session_told_at_its_prompts_end_gets_later_changes, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_prompts_end_arrives_also_when_its_status_cannot_be_made, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_status_that_cannot_be_made_is_tried_again_an_interval_later, setup,
                                         teardown),
@@ -1608,6 +1724,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_session_that_expires_during_an_outage_is_not_unsubscribed, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_session_may_expire_with_something_unwritten, setup, teardown),
         cmocka_unit_test_setup_teardown(a_closed_socket_gets_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_session_without_a_socket_holds_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_that_change_hold_from_the_next_event, setup, teardown),
