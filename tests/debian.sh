@@ -18,6 +18,7 @@ fi
 
 # repository PATTERN: where this machine's apt gets it from.
 repository() {
+    # shellcheck disable=SC2016 # apt's own form of variables
     apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | sort -u | grep -E "$1" | head -n 1
 }
 
