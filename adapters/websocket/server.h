@@ -17,7 +17,8 @@ struct sockets *server_sockets(struct server *s);
 
 /* Listens on every address of options->listen. 0, or a negative errno-valued code: then *where is the address at
  * fault (owned by the server). */
-int server_open(struct server *s, struct relay *relay, const char **where) __attribute__((warn_unused_result));
+int server_open(struct server *s, struct relay *relay, const char **where)
+    __attribute__((warn_unused_result));
 
 /* Options have changed in place (SIGHUP). -EINVAL and no change when the features are no JSON object. */
 int server_reload(struct server *s) __attribute__((warn_unused_result));

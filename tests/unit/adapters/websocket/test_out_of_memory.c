@@ -149,7 +149,7 @@ static void live(struct scene *s)
 {
     int fd = connect_client(s);
     send_bytes(s, fd, REQUEST, 20);
-    send_bytes(s, fd, REQUEST + 20, strlen(REQUEST) - 20);
+    send_bytes(s, fd, &REQUEST[20], strlen(REQUEST) - 20);
     core_confirm(&s->core, "a");
     send_bytes(s, fd, "\x01\x8b\0\0\0\0{\"type\":\"fe", 17);
     send_bytes(s, fd, "\x80\x8d\0\0\0\0ature_flags\"}", 19);

@@ -630,7 +630,7 @@ static void control_frames_stand_between_frames_never_inside(void **state)
         size_t at = 0;
         await_frame(c, 1 + (size_t)(pongs + frames) * 37);
         size_t len = whole_frame(c, &at);
-        char text[32];
+        char text[64];
         if (c->in[0] == 0x8a)
             snprintf(text, sizeof text, "p%d", ++pongs);
         else
