@@ -66,7 +66,7 @@ def json_float(x):
 
 
 def json_float32(x):
-    """The fewest digits that read back as this float32, of those the nearest to it (then the even), by repr's layout."""
+    """The fewest digits that read back as this float32; of those the nearest to it, then the even. Laid out by repr."""
     if x == 0 or not math.isfinite(x):
         return json_float(x)
     packed = struct.pack(">f", abs(x))
@@ -347,4 +347,5 @@ class Transcode(unittest.TestCase):
 if __name__ == "__main__":
     TRANSCODE = sys.argv[1] if len(sys.argv) > 1 else TRANSCODE
     SEED = int(sys.argv[2]) if len(sys.argv) > 2 else SEED
+    print(f"seed {SEED}", flush=True)
     unittest.main(argv=sys.argv[:1], verbosity=2, buffer=True)
