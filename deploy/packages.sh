@@ -13,6 +13,10 @@ is_installed() { # command:package or package
     esac
 }
 
+item_is_listed() { # item list...
+    case " ${*:2} " in *" $1 "*) return 0 ;; *) return 1 ;; esac
+}
+
 # as_root COMMAND...: as root, or through sudo where that asks nothing.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -29,7 +33,7 @@ as_root() {
 install_missing() {
     local item missing=()
     for item in "$@"; do
-        is_installed "$item" || missing+=("${item#*:}")
+        item_is_listed "${item#*:}" "${missing[@]}" || is_installed "$item" || missing+=("${item#*:}")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     echo "Installing from Debian: ${missing[*]}"
