@@ -176,8 +176,9 @@ static void everything_else_is_kept(void **state)
     assert_int_equal(key(binary(3, PICTURE_NONE, "")), 0);
     assert_int_equal(key(binary(10, PICTURE_NONE, "")), 0);
     const char *others[] = {
-        "execution_start", "execution_cached", "executing", "executed", "execution_success",
-        "execution_error", "notification",     "logs",      "",         "progress_stat"};
+        "execution_start", "execution_cached",      "executing",    "executed", "execution_success",
+        "execution_error", "execution_interrupted", "notification", "logs",     "",
+        "progress_stat"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         assert_int_equal(key(of(others[i], "p", "1")), 0);
 }

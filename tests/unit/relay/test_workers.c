@@ -166,6 +166,8 @@ static void any_event_is_a_sign_of_life(void **state)
     struct fixture f;
     setup(&f);
     hear(&f, "w", beat("b", 5, "", 1), 0);
+    assert_int_equal(workers_share(&f.workers, span_str("w"), 4, 500), 0);
+    assert_int_equal(workers_next_ms(&f.workers, 1000), 1500);
     workers_saw(&f.workers, span_str("w"), 900);
     workers_saw(&f.workers, span_str("unknown"), 900);
     expire(&f, 1899);
