@@ -22,8 +22,11 @@ import unittest
 
 import msgpack
 
-SEED = 20240229
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "golden"))
+import read as golden  # noqa: E402
+
+SEED = 20240229
 TRANSCODE = os.environ.get("COMFY_RELAY_TRANSCODE", os.path.join(ROOT, "build-dev", "transcode"))
 decimal.getcontext().prec = 200  # every float32 is exact
 
@@ -309,6 +312,18 @@ class Transcode(unittest.TestCase):
         types = [self.values.raw_text() for _ in range(2000)]
         self.expect([b"\x81\xa4type" + struct.pack(">BI", 0xDB, len(t)) + t for t in types],
                     [(1, b'{"type":' + json_text(t).encode() + b',"data":null}') for t in types])
+
+    def test_recorded_events_are_what_the_reader_of_the_recordings_makes_of_them(self):
+        events, frames = [], []
+        for name in golden.names():
+            for envelope, one in zip(golden.envelopes(name), golden.events(name)):
+                frame = golden.frame(one, preview_metadata=True)
+                events.append(envelope)
+                frames.append((1, frame.encode()) if isinstance(frame, str) else (2, frame))
+                if one["type"] == "golden.deep100":
+                    frames[-1] = (0, b"too_deep")
+        self.assertGreater(len(events), 1000)
+        self.expect(events, frames)
 
     def test_a_cut_value_is_dropped_and_never_half_sent(self):
         values = [event(self.values.any(3)[0]) for _ in range(500)]

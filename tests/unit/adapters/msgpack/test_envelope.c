@@ -104,6 +104,8 @@ static void a_count_beyond_what_the_message_can_hold_is_truncated_at_once(void *
     expect_drop(BYTES("\x82" T DATA "\xdd\xff\xff\xff\xff"), DROP_TRUNCATED);
     expect_drop(BYTES("\x82" T DATA "\xdf\xff\xff\xff\xff"), DROP_TRUNCATED);
     expect_drop(BYTES("\x82" T DATA "\xdb\xff\xff\xff\xff"), DROP_TRUNCATED);
+    expect_drop(BYTES("\x82" T DATA "\xd4"), DROP_TRUNCATED);
+    expect_drop(BYTES("\x82" T DATA "\xc7\x00"), DROP_TRUNCATED);
     expect_drop(BYTES("\x82" T DATA "\xc9\xff\xff\xff\xff\x01"), DROP_TRUNCATED);
 }
 

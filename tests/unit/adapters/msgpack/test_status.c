@@ -90,6 +90,20 @@ static void a_heartbeat_says_what_its_worker_does(void **state)
     assert_false(h.is_gone);
 }
 
+static void a_heartbeats_clock_is_any_number_and_0_without_one(void **state)
+{
+    (void)state;
+    struct heartbeat h;
+    expect_reason(read_heartbeat(BYTES("\x83" BOOT "\241b" QUEUE "\x00" AT "\xcb\x40\x8f\x44\0\0\0\0\0"), &h),
+                  DROP_NOTHING);
+    assert_int_equal(h.at_ms, 1000);
+    expect_reason(read_heartbeat(BYTES("\x83" BOOT "\241b" QUEUE "\x00" AT "\xcb\x7f\xf8\0\0\0\0\0\0"), &h),
+                  DROP_NOTHING);
+    assert_int_equal(h.at_ms, 0);
+    expect_reason(read_heartbeat(BYTES("\x83" BOOT "\241b" QUEUE "\x00" AT "\xa3now"), &h), DROP_NOTHING);
+    assert_int_equal(h.at_ms, 0);
+}
+
 static void an_idle_worker_names_no_session(void **state)
 {
     (void)state;
@@ -194,6 +208,7 @@ int main(void)
         cmocka_unit_test(a_status_without_that_number_is_dropped),
         cmocka_unit_test(a_status_is_checked_whole),
         cmocka_unit_test(a_heartbeat_says_what_its_worker_does),
+        cmocka_unit_test(a_heartbeats_clock_is_any_number_and_0_without_one),
         cmocka_unit_test(an_idle_worker_names_no_session),
         cmocka_unit_test(a_sid_that_is_none_counts_as_absent),
         cmocka_unit_test(a_worker_that_leaves_says_only_that),
