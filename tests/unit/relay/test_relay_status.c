@@ -517,6 +517,7 @@ static void an_entry_that_was_read_counts_and_has_the_whole_time(void **state)
     core_calls(&core);
     core_entry(&core, "w", "- boot=b share=4 busy=a prompt=p at=1");
     expect_got(&a, "status 4\n");
+    assert_int_equal(relay_measure(&core.relay)->dropped[DROP_NO_MEMORY], 0);
     core_advance(&core, 999);
     expect_calls("");
     core_advance(&core, 1);
