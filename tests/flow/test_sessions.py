@@ -256,9 +256,8 @@ def test_sid_is_shortened_in_logs_and_absent_from_metrics(redis_server, connect)
 
 
 def test_server_needs_its_password(connect):
-    server = Redis("--requirepass", "s3cret word")
+    server = Redis(password="s3cret word")
     try:
-        server.client = server.client.__class__(unix_socket_path=server.path, password="s3cret word")
         with Relay(f"redis://:s3cret%20word@127.0.0.1:{server.port}/0") as relay:
             relay.wait_ready()
             client = connect("pw", to=relay)
@@ -273,7 +272,7 @@ def test_server_needs_its_password(connect):
 
 
 def test_password_may_come_from_a_file(tmp_path):
-    server = Redis("--requirepass", "s3cret")
+    server = Redis(password="s3cret")
     try:
         (tmp_path / "password").write_text("s3cret\n")
         with Relay(f"redis+unix://{server.path}", redis__password_file=tmp_path / "password") as relay:
