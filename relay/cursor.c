@@ -24,7 +24,7 @@ int cursor_peek(struct cursor *c, struct frame **frames, int max)
     while (n < max && (e = log_at(&c->session->log, seq))) {
         frames[n] = frame_for(c, e);
         if (!frames[n])
-            return -ENOMEM;
+            return n > 0 ? n : -ENOMEM;
         seq = e->seq + 1;
         n++;
     }

@@ -109,13 +109,25 @@ static void write_before_trim(struct relay *r, struct session *s, size_t more_by
         write_session(r, s);
 }
 
-static void append_event(struct relay *r, struct session *s, const struct event *e, struct frame *take_frame)
+/* What of an event its place in a log depends on. */
+struct place {
+    uint64_t key;    /* conflation key */
+    uint64_t prompt; /* hash of its prompt, 0: none, or of no interest */
+};
+
+static struct place place_of(const struct relay *r, const struct event *e)
 {
-    uint64_t key = event_conflation_key(e, r->sessions.seed);
-    uint64_t prompt = key != 0 && e->prompt.len > 0 ? hash_bytes(e->prompt, r->sessions.seed) : 0;
-    write_before_loss(r, s, log_find_key(&s->log, key));
+    struct place p = {.key = event_conflation_key(e, r->sessions.seed)};
+    if (p.key != 0 && e->prompt.len > 0)
+        p.prompt = hash_bytes(e->prompt, r->sessions.seed);
+    return p;
+}
+
+static void append_event(struct relay *r, struct session *s, struct place p, struct frame *take_frame)
+{
+    write_before_loss(r, s, log_find_key(&s->log, p.key));
     write_before_trim(r, s, take_frame->len);
-    append(r, s, take_frame, key, prompt);
+    append(r, s, take_frame, p.key, p.prompt);
 }
 
 /* The status that clients see */
@@ -189,21 +201,7 @@ static void update_status(struct relay *r, uint64_t now_ms)
 
 /* Events for a session */
 
-static struct session *find_or_add(struct relay *r, struct span sid, uint64_t now_ms)
-{
-    struct session *s = session_find(&r->sessions, sid);
-    if (s)
-        return s;
-    s = session_add(&r->sessions, sid);
-    if (!s)
-        return NULL;
-    s->is_expiring = true;
-    s->expires_at_ms = now_ms + r->config.session_ttl_ms;
-    TAILQ_INSERT_TAIL(&r->expiring, s, in_expiry);
-    return s;
-}
-
-/* One without a socket is forgotten this long from now. */
+/* One without a socket is forgotten a time to live from now. */
 static void expire_later(struct relay *r, struct session *s, uint64_t now_ms)
 {
     if (s->is_expiring)
@@ -211,6 +209,17 @@ static void expire_later(struct relay *r, struct session *s, uint64_t now_ms)
     s->is_expiring = true;
     s->expires_at_ms = now_ms + r->config.session_ttl_ms;
     TAILQ_INSERT_TAIL(&r->expiring, s, in_expiry);
+}
+
+static struct session *find_or_add(struct relay *r, struct span sid, uint64_t now_ms)
+{
+    struct session *s = session_find(&r->sessions, sid);
+    if (s)
+        return s;
+    s = session_add(&r->sessions, sid);
+    if (s)
+        expire_later(r, s, now_ms);
+    return s;
 }
 
 /* Out of the table, with its subscription. */
@@ -276,7 +285,7 @@ static enum drop_reason to_session(struct relay *r, struct event *e, uint64_t no
     r->metrics.unrouted += !is_heard;
     note(r, s, e, effect);
     if (f)
-        append_event(r, s, e, f);
+        append_event(r, s, place_of(r, e), f);
     if (s && !s->has_log)
         remember_or_forget(r, s, now_ms);
     return DROP_NOTHING;
@@ -290,8 +299,9 @@ static enum drop_reason to_all(struct relay *r, struct event *e)
         return reason;
     r->metrics.broadcasts++;
     struct session *s;
+    struct place p = place_of(r, e);
     TAILQ_FOREACH (s, &r->open, in_open)
-        append_event(r, s, e, frame_ref(f));
+        append_event(r, s, p, frame_ref(f));
     frame_unref(f);
     return DROP_NOTHING;
 }

@@ -61,7 +61,7 @@ void relay_flush(struct relay *r);
 /* Connected: asks through channels.subscribe for every session that has a log. */
 void relay_link_up(struct relay *r);
 void relay_link_down(struct relay *r);
-/* Redis has confirmed a session's channel. */
+/* Redis has confirmed a session's channel. Its waiting sockets are written to by relay_flush(). */
 void relay_subscribed(struct relay *r, struct span sid);
 /* An entry of the workers' hash, read at the start or after a reconnect. */
 void relay_worker_entry(struct relay *r, struct span worker, struct span entry, uint64_t now_ms);

@@ -5,7 +5,7 @@
 #include "relay/span.h"
 
 #define SID_MAX_BYTES   128
-#define SID_SHORT_BYTES 48 /* room for a shortened sid with its NUL */
+#define SID_SHORT_BYTES 12 /* room for a shortened sid with its NUL */
 
 /* 1 to 128 bytes of well-formed UTF-8 without control characters (C0, DEL, C1), '{' or '}'. */
 bool sid_is_valid(struct span sid);

@@ -99,7 +99,7 @@ static void remove_worker(struct workers *ws, struct worker *w)
 
 void workers_saw(struct workers *ws, struct span id, uint64_t now_ms)
 {
-    struct worker *w = find(ws, id);
+    struct worker *w = id.len > 0 ? find(ws, id) : NULL; /* the one without a name is never lost */
     if (w)
         w->seen_ms = now_ms;
 }
