@@ -43,9 +43,11 @@ def relay(redis_server):
 
 
 @pytest.fixture
-def connect(relay):
-    """connect(sid) opens a socket and awaits its first status; all are dropped at the end."""
+def connect(request):
+    """connect(sid) opens a socket and awaits its first status; all are dropped at the end. To the test's `relay`, unless
+    it says to which."""
     clients = []
+    relay = request.getfixturevalue("relay") if "relay" in request.fixturenames else None
 
     def open_one(sid=None, to=None, wait=True, **options):
         path = options.pop("path", "/ws" if sid is None else f"/ws?clientId={sid}")

@@ -134,7 +134,7 @@ def test_slow_client_gets_only_the_newest_preview_when_it_reads_again(relay, pub
     assert client.messages[client.find('"node":"59"') - 1][8:12] == struct.pack(">I", 59)
 
 
-def test_client_that_keeps_up_gets_every_preview(connect, publisher):
+def test_client_that_keeps_up_gets_every_preview(relay, connect, publisher):
     client = connect("quick")
     for i in range(300):
         publisher.emit(4, [["JPEG", struct.pack(">I", i) + b"x" * 3000, 512], {"node_id": "7"}], "quick")

@@ -17,7 +17,7 @@ def channels(server):
 
 # ---- the first frame ---------------------------------------------------------------------------------------------
 
-def test_event_published_at_the_first_status_is_never_missed(connect, publisher):
+def test_event_published_at_the_first_status_is_never_missed(relay, connect, publisher):
     """Clients post their prompt when they have it."""
     for i in range(200):
         client = connect(f"eager-{i}")
@@ -26,7 +26,7 @@ def test_event_published_at_the_first_status_is_never_missed(connect, publisher)
         assert client.messages[1] == '{"type":"now","data":%d}' % i
 
 
-def test_first_frame_is_status_whatever_is_going_on(connect, publisher):
+def test_first_frame_is_status_whatever_is_going_on(relay, connect, publisher):
     for i in range(50):
         publisher.emit("noise", i)
         client = connect("busy", wait=False)
@@ -58,7 +58,7 @@ def test_first_status_comes_after_a_second_when_redis_hangs(own_redis, connect):
         client.wait_for('{"type":"late"')
 
 
-def test_no_broadcast_status_carries_a_sid(connect, publisher):
+def test_no_broadcast_status_carries_a_sid(relay, connect, publisher):
     client = connect("one")
     publisher.emit("status", {"status": {"exec_info": {"queue_remaining": 3}}, "sid": "evil"}, worker="w")
     client.wait_count(2)
@@ -67,7 +67,7 @@ def test_no_broadcast_status_carries_a_sid(connect, publisher):
 
 # ---- to whom -----------------------------------------------------------------------------------------------------
 
-def test_events_reach_their_session_only_and_broadcasts_all(connect, publisher):
+def test_events_reach_their_session_only_and_broadcasts_all(relay, connect, publisher):
     a, b = connect("a"), connect("b")
     publisher.emit("for-a", 1, "a")
     publisher.session("b", {"type": "for-b", "data": 2})
@@ -79,7 +79,7 @@ def test_events_reach_their_session_only_and_broadcasts_all(connect, publisher):
 
 
 @pytest.mark.parametrize("sid", ["a b", "ünï/😀", '"\\', "a:b*?[x]", "x" * 128])
-def test_odd_sid_has_its_own_channel(sid, connect, publisher):
+def test_odd_sid_has_its_own_channel(sid, relay, connect, publisher):
     from urllib.parse import quote
     client, other = connect(path=f"/ws?clientId={quote(sid)}"), connect("other")
     assert json.loads(client.messages[0])["data"]["sid"] == sid
@@ -131,7 +131,7 @@ def test_newer_socket_takes_over_and_the_older_hears_nothing_more(relay, connect
     assert relay.metric("connections") == 2, "the older socket must stay open"
 
 
-def test_closing_the_older_socket_never_touches_the_newer(connect, publisher):
+def test_closing_the_older_socket_never_touches_the_newer(relay, connect, publisher):
     older, newer = connect("same"), connect("same")
     older.close()
     publisher.emit("still", 1, "same")
@@ -140,7 +140,7 @@ def test_closing_the_older_socket_never_touches_the_newer(connect, publisher):
     assert frames(newer) == ['{"type":"still","data":1}', '{"type":"still","data":2}']
 
 
-def test_older_socket_stays_silent_when_the_newer_closes(connect, publisher):
+def test_older_socket_stays_silent_when_the_newer_closes(relay, connect, publisher):
     older, newer, witness = connect("same"), connect("same"), connect("witness")
     newer.close()
     publisher.emit("session", 1, "same")
@@ -165,7 +165,7 @@ def test_shared_session_serves_all_of_its_sockets(redis_server, connect, publish
 
 # ---- what executes -----------------------------------------------------------------------------------------------
 
-def test_returning_client_is_told_the_node_that_executes(connect, publisher):
+def test_returning_client_is_told_the_node_that_executes(relay, connect, publisher):
     client = connect("back")
     publisher.emit("execution_start", {"prompt_id": "p"}, "back")
     publisher.emit("executing", {"node": "5", "display_node": "4", "prompt_id": "p"}, "back")
@@ -241,7 +241,7 @@ def test_session_that_comes_back_in_time_keeps_its_channel(redis_server, connect
         client.wait_for('{"type":"here"')
 
 
-def test_minted_sids_differ(connect):
+def test_minted_sids_differ(relay, connect):
     sids = {json.loads(connect().messages[0])["data"]["sid"] for _ in range(50)}
     assert len(sids) == 50 and all(len(s) == 32 and set(s) <= set("0123456789abcdef") for s in sids), short(str(sids))
 

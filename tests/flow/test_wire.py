@@ -20,18 +20,18 @@ def text_of(connect, publisher, data, kind="t"):
     return client.messages[1]
 
 
-def test_text_frame_has_type_first_and_no_space(connect, publisher):
+def test_text_frame_has_type_first_and_no_space(relay, connect, publisher):
     assert text_of(connect, publisher, {"a": [1, None, True, "x y"], "b": {}}) == \
         '{"type":"t","data":{"a":[1,null,true,"x y"],"b":{}}}'
 
 
 @pytest.mark.parametrize("n", [0, -1, 127, 128, 255, 256, 65535, 65536, 2**31, 2**32 - 1, 2**32, 2**53 + 1, 2**63 - 1,
                                2**63, 2**64 - 1, -32, -33, -128, -129, -2**31, -2**53 - 1, -2**63])
-def test_integer_comes_through_digit_for_digit(n, connect, publisher):
+def test_integer_comes_through_digit_for_digit(n, relay, connect, publisher):
     assert text_of(connect, publisher, {"seed": n}) == '{"type":"t","data":{"seed":%d}}' % n
 
 
-def test_doubles_come_through_as_python_prints_them(connect, publisher):
+def test_doubles_come_through_as_python_prints_them(relay, connect, publisher):
     pick = random.Random(20)
     numbers = [9.470509434538348, 0.0, -0.0, 1.0, 67.0, 1e22, 1e16, 1e-5, 0.0001, 5e-324, 1.7976931348623157e308,
                0.1, 123456789012345680.0]
@@ -42,14 +42,14 @@ def test_doubles_come_through_as_python_prints_them(connect, publisher):
     assert text_of(connect, publisher, numbers) == '{"type":"t","data":[%s]}' % ",".join(repr(x) for x in numbers)
 
 
-def test_what_json_cannot_say_is_null_or_a_string(connect, publisher):
+def test_what_json_cannot_say_is_null_or_a_string(relay, connect, publisher):
     data = {"nan": float("nan"), "inf": float("inf"), "bin": b"\0\1\2", "time": msgpack.Timestamp(0, 0),
             "ext": msgpack.ExtType(5, b"x")}
     assert text_of(connect, publisher, data) == ('{"type":"t","data":{"nan":null,"inf":null,"bin":"AAEC",'
                                                  '"time":"1970-01-01T00:00:00Z","ext":null}}')
 
 
-def test_bytes_that_are_not_utf8_become_replacement_characters(connect, publisher):
+def test_bytes_that_are_not_utf8_become_replacement_characters(relay, connect, publisher):
     raw = msgpack.packb({"type": "t", "sid": "wire"}, use_bin_type=True)
     event = bytes([raw[0] + 1]) + raw[1:] + b"\xa4data" + b"\xa7a\xff\xe2\x82b\xc0c"
     client = connect("wire")
@@ -58,14 +58,14 @@ def test_bytes_that_are_not_utf8_become_replacement_characters(connect, publishe
     assert client.messages[1] == '{"type":"t","data":"a\ufffd\ufffdb\ufffdc"}'
 
 
-def test_unknown_types_and_fields_pass_untouched(connect, publisher):
+def test_unknown_types_and_fields_pass_untouched(relay, connect, publisher):
     client = connect("wire")
     publisher.events({"type": "impact-node-feedback", "sid": "wire", "of a later version": [1, {}], "data": [None]})
     client.wait_count(2)
     assert client.messages[1] == '{"type":"impact-node-feedback","data":[null]}'
 
 
-def test_absent_data_is_null(connect, publisher):
+def test_absent_data_is_null(relay, connect, publisher):
     client = connect("wire")
     publisher.events({"type": "bare", "sid": "wire"})
     client.wait_count(2)
@@ -73,7 +73,7 @@ def test_absent_data_is_null(connect, publisher):
 
 
 @pytest.mark.parametrize("size", [0, 100, 65500, 70000, 3 * 1024 * 1024])
-def test_frame_of_any_length_arrives_whole(size, connect, publisher):
+def test_frame_of_any_length_arrives_whole(size, relay, connect, publisher):
     assert text_of(connect, publisher, "x" * size) == '{"type":"t","data":"%s"}' % ("x" * size)
 
 
@@ -121,7 +121,7 @@ BINARIES = [
 
 
 @pytest.mark.parametrize("code, data, with_flag, without", BINARIES, ids=range(len(BINARIES)))
-def test_binary_event_is_framed_by_the_contract(code, data, with_flag, without, connect, publisher):
+def test_binary_event_is_framed_by_the_contract(code, data, with_flag, without, relay, connect, publisher):
     flagged, plain = connect("flagged"), connect("plain")
     flagged.flags()
     flagged.wait_count(2)
@@ -132,7 +132,7 @@ def test_binary_event_is_framed_by_the_contract(code, data, with_flag, without, 
     assert plain.messages[1] == without, f"{short(plain.messages[1])}, expected {short(without)}"
 
 
-def test_image_type_of_metadata_is_replaced_where_it_stands(connect, publisher):
+def test_image_type_of_metadata_is_replaced_where_it_stands(relay, connect, publisher):
     client = connect("wire")
     client.flags()
     client.wait_count(2)
@@ -143,7 +143,7 @@ def test_image_type_of_metadata_is_replaced_where_it_stands(connect, publisher):
 
 
 @pytest.mark.parametrize("value", ["false", '"true"', "1", "null", "[true]"])
-def test_flag_counts_only_when_exactly_true(value, connect, publisher):
+def test_flag_counts_only_when_exactly_true(value, relay, connect, publisher):
     client = connect("wire")
     client.text('{"type":"feature_flags","data":{"supports_preview_metadata":%s}}' % value)
     client.wait_count(2)
@@ -152,7 +152,7 @@ def test_flag_counts_only_when_exactly_true(value, connect, publisher):
     assert client.messages[2] == code1(1)
 
 
-def test_flags_belong_to_the_socket_not_to_the_session(connect, publisher):
+def test_flags_belong_to_the_socket_not_to_the_session(relay, connect, publisher):
     first = connect("wire")
     first.flags()
     first.wait_count(2)
@@ -178,7 +178,7 @@ def test_features_option_is_the_servers_reply(redis_server, connect):
 @pytest.mark.parametrize("message", [encode(TEXT, b"hello"), encode(TEXT, b"[1]"), encode(TEXT, b'{"type":5}'),
                                      encode(TEXT, b"{}"), encode(BINARY, b"\0"), encode(TEXT, b""),
                                      encode(TEXT, b"[" * 100000), encode(PONG, b"nobody asked")])
-def test_no_well_formed_message_closes_the_socket(message, connect, publisher):
+def test_no_well_formed_message_closes_the_socket(message, relay, connect, publisher):
     client = connect("wire")
     client.send_bytes(message)
     client.barrier()
@@ -187,7 +187,7 @@ def test_no_well_formed_message_closes_the_socket(message, connect, publisher):
     assert client.messages[1:] == ['{"type":"still","data":null}']
 
 
-def test_page_that_sends_plain_text_is_served_all_the_same(connect, publisher):
+def test_page_that_sends_plain_text_is_served_all_the_same(relay, connect, publisher):
     client = connect("wire")
     for line in ("ping", "", "not json", "ünïcode", "{"):
         client.text(line)
@@ -197,13 +197,13 @@ def test_page_that_sends_plain_text_is_served_all_the_same(connect, publisher):
     client.wait_for('{"type":"x","data":1}')
 
 
-def test_ping_is_answered_with_its_payload(connect):
+def test_ping_is_answered_with_its_payload(relay, connect):
     client = connect("wire")
     client.barrier(b"exactly this")
     client.barrier(b"x" * 125)
 
 
-def test_ping_between_fragments_is_answered_before_the_message_ends(connect):
+def test_ping_between_fragments_is_answered_before_the_message_ends(relay, connect):
     client = connect("wire")
     body = b'{"type":"feature_flags","data":{}}'
     client.send_bytes(encode(TEXT, body[:10], fin=False) + encode(PING, b"mid") + encode(0, body[10:]))
@@ -231,7 +231,7 @@ def test_pong_that_nobody_asked_for_does_not_keep_a_socket_alive(redis_server, c
         liar.wait_closed()
 
 
-def test_control_frames_never_land_inside_a_data_frame(connect, publisher):
+def test_control_frames_never_land_inside_a_data_frame(relay, connect, publisher):
     """The client's parser refuses anything that is not a whole frame; the payloads are compared besides."""
     client = connect("wire")
     big = "x" * 2_000_000
