@@ -160,16 +160,11 @@ def lost_error(node="5"):
             "exception_type": "WorkerLost", "traceback": [], "current_inputs": {}, "current_outputs": {}}
 
 
-def claims(publisher):
-    return publisher.client.info("commandstats").get("cmdstat_set", {"calls": 0})["calls"]
-
-
 def check_ended_once(client, publisher, relays):
     client.wait_for('"node":null')
     for r in relays:
         until(lambda r=r: r.metric("lost_workers_total") == 1, "every relay to notice the loss")
-    until(lambda: claims(publisher) == len(relays), "every relay to try for the claim")
-    for r in relays * 5:  # turns of its loop in which one that wrongly won could publish
+    for r in relays * 5:  # turns of each loop, and of Redis, in which a second end could come
         r.get("/live")
         publisher.client.ping()
     publisher.emit("mark", None, "s")
@@ -185,7 +180,6 @@ def check_ended_once(client, publisher, relays):
 
 
 def test_lost_workers_prompt_is_ended_exactly_once_by_two_relays(redis_server, connect, publisher):
-    redis_server.client.config_resetstat()
     with Relay(redis_server, worker__timeout="700ms") as one, Relay(redis_server, worker__timeout="700ms") as two:
         client, other = connect("s", to=one), connect("other", to=two)
         run_a_prompt(publisher)
@@ -208,7 +202,6 @@ def test_end_of_a_lost_workers_prompt_is_in_the_sessions_log(redis_server, conne
 
 
 def test_worker_restart_ends_its_prompt_at_once(redis_server, connect, publisher):
-    redis_server.client.config_resetstat()
     with Relay(redis_server, worker__timeout="60s") as relay:
         client = connect("s", to=relay)
         run_a_prompt(publisher, boot="b1")
