@@ -1,5 +1,6 @@
 """The queue number and the workers behind it."""
 import json
+import signal
 import time
 
 import msgpack
@@ -190,6 +191,31 @@ def test_lost_workers_prompt_is_ended_exactly_once_by_two_relays(redis_server, c
         assert errors(other) == []
         until(lambda: not redis_server.client.hexists("comfy:workers", "w1"), "its entry to be deleted")
         assert redis_server.client.get("comfy:lost:p") == b"1" and redis_server.client.ttl("comfy:lost:p") > 0
+
+
+def test_prompts_of_many_workers_lost_at_one_moment_are_each_ended_once(redis_server, connect, publisher):
+    """Both relays wake up to the loss of all of them together, so both try for each."""
+    many = 40
+    with Relay(redis_server, worker__timeout="1s") as one, Relay(redis_server, worker__timeout="1s") as two:
+        clients = [connect(f"s{i}", to=(one, two)[i % 2]) for i in range(many)]
+        for i in range(many):
+            publisher.heartbeat(f"w{i}", "b", 1, f"s{i}", f"p{i}")
+        for r in (one, two):
+            r.wait_metric("workers", many)
+            r.signal(signal.SIGSTOP)
+        time.sleep(1.2)  # worker.timeout, in which nobody may do anything
+        for r in (one, two):
+            r.signal(signal.SIGCONT)
+        for c in clients:
+            c.wait_for('"node":null')
+        for r in (one, two) * 5:  # turns of each loop, and of Redis, in which a second end could come
+            r.get("/live")
+            publisher.client.ping()
+        publisher.emit("mark", None)
+        for c in clients:
+            c.wait_for('{"type":"mark"')
+    assert [len(errors(c)) for c in clients] == [1] * many
+    assert [sum(is_prompt_end(m) for m in c.messages) for c in clients] == [1] * many
 
 
 def test_end_of_a_lost_workers_prompt_is_in_the_sessions_log(redis_server, connect, publisher):
