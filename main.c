@@ -146,7 +146,8 @@ static int open_core(struct program *p)
         return fail(p, "cannot start", "server", -ENOMEM);
     struct ports ports = {codec_msgpack(), redis_channels(p->redis), redis_registry(p->redis),
                           server_sockets(p->server)};
-    return relay_init(&p->relay, &config, &ports, seed);
+    int error = relay_init(&p->relay, &config, &ports, seed);
+    return error < 0 ? fail(p, "cannot start", "core", error) : 0;
 }
 
 static int open_edges(struct program *p)

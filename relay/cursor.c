@@ -7,7 +7,7 @@
 static struct frame *frame_for(struct cursor *c, struct log_entry *e)
 {
     bool has_two_forms = e->frame->picture_at > 0;
-    return has_two_forms && !c->wants_metadata ? log_no_flags(&c->session->log, e) : e->frame;
+    return has_two_forms && !c->wants_metadata ? log_without_metadata(&c->session->log, e) : e->frame;
 }
 
 int cursor_peek(struct cursor *c, struct frame **frames, int max)

@@ -88,7 +88,7 @@ static size_t index_of(const struct log *log, uint64_t seq)
 
 static size_t entry_bytes(const struct log_entry *e)
 {
-    return (e->frame ? e->frame->len : 0) + (e->no_flags ? e->no_flags->len : 0);
+    return (e->frame ? e->frame->len : 0) + (e->without_metadata ? e->without_metadata->len : 0);
 }
 
 /* Takes the frames out of an entry, which stays in the ring as a dead one. */
@@ -101,8 +101,8 @@ static void kill_entry(struct log *log, struct log_entry *e)
     log->bytes -= entry_bytes(e);
     log->live--;
     frame_unref(e->frame);
-    frame_unref(e->no_flags);
-    e->frame = e->no_flags = NULL;
+    frame_unref(e->without_metadata);
+    e->frame = e->without_metadata = NULL;
 }
 
 static void drop_dead_head(struct log *log)
@@ -213,13 +213,13 @@ struct log_entry *log_at(const struct log *log, uint64_t seq)
     return NULL;
 }
 
-struct frame *log_no_flags(struct log *log, struct log_entry *e)
+struct frame *log_without_metadata(struct log *log, struct log_entry *e)
 {
-    if (!e->no_flags) {
-        e->no_flags = frame_without_metadata(e->frame);
-        log->bytes += e->no_flags ? e->no_flags->len : 0;
+    if (!e->without_metadata) {
+        e->without_metadata = frame_without_metadata(e->frame);
+        log->bytes += e->without_metadata ? e->without_metadata->len : 0;
     }
-    return e->no_flags;
+    return e->without_metadata;
 }
 
 uint64_t log_find_prompt(const struct log *log, uint64_t prompt)

@@ -12,10 +12,11 @@
 
 struct log_entry {
     uint64_t seq;
-    uint64_t key;           /* conflation key, 0: kept in order */
-    uint64_t prompt;        /* hash of its prompt, 0: none. Counts only with a key */
-    struct frame *frame;    /* owned; NULL: replaced or dropped, stepped over by readers */
-    struct frame *no_flags; /* owned; the form without preview metadata, made on first need; or NULL */
+    uint64_t key;        /* conflation key, 0: kept in order */
+    uint64_t prompt;     /* hash of its prompt, 0: none. Counts only with a key */
+    struct frame *frame; /* owned; NULL: replaced or dropped, stepped over by readers */
+    struct frame
+        *without_metadata; /* owned; the form without preview metadata, made on first need; or NULL */
 };
 
 struct log_limits {
@@ -61,7 +62,7 @@ uint64_t log_find_key(const struct log *log, uint64_t key);
 struct log_entry *log_at(const struct log *log, uint64_t seq);
 
 /* An entry's frame without preview metadata, made now if it was not yet. Borrowed; NULL: no memory. */
-struct frame *log_no_flags(struct log *log, struct log_entry *e);
+struct frame *log_without_metadata(struct log *log, struct log_entry *e);
 
 /* The seq of the newest entry that log_drop_prompt() would drop; 0: none. */
 uint64_t log_find_prompt(const struct log *log, uint64_t prompt);

@@ -41,7 +41,8 @@
     X(BAD_DATA, "bad_data")         /* the wrong shape for its type or code */                      \
     X(TOO_DEEP, "too_deep")                                                                         \
     X(TOO_LARGE, "too_large") /* over limits.message_bytes */                                       \
-    X(NOBODY, "nobody")       /* sid "" */                                                          \
+    X(TOO_MANY_WORKERS, "too_many_workers")                                                         \
+    X(NOBODY, "nobody") /* sid "" */                                                                \
     X(NO_MEMORY, "no_memory")
 
 /* Why a handshake was refused. X(NAME, label) */

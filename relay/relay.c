@@ -3,201 +3,10 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "relay/delivery.h"
 #include "relay/hash.h"
 #include "relay/sid.h"
-
-/* Writing */
-
-static void mark_dirty(struct relay *r, struct session *s)
-{
-    if (s->is_dirty)
-        return;
-    s->is_dirty = true;
-    TAILQ_INSERT_TAIL(&r->dirty, s, in_dirty);
-}
-
-static void clear_dirty(struct relay *r, struct session *s)
-{
-    if (!s->is_dirty)
-        return;
-    s->is_dirty = false;
-    TAILQ_REMOVE(&r->dirty, s, in_dirty);
-}
-
-/* Drops from the log what every socket has. */
-static void trim_read(struct session *s)
-{
-    if (s->log.count > 0)
-        log_trim(&s->log, session_needed_from(s));
-}
-
-/* A socket that fell behind the trimmed end goes on from the oldest that is held. */
-static void count_gap(struct relay *r, struct cursor *c)
-{
-    if (c->seq >= c->session->log.trimmed_to)
-        return;
-    c->seq = c->session->log.trimmed_to;
-    r->metrics.replay_gaps++;
-}
-
-static void write_cursor(struct relay *r, struct cursor *c)
-{
-    if (c->state != CURSOR_LIVE || c->is_blocked)
-        return;
-    count_gap(r, c);
-    r->ports.sockets->write(r->ports.sockets, c);
-}
-
-static void write_session(struct relay *r, struct session *s)
-{
-    struct cursor *c;
-    clear_dirty(r, s);
-    TAILQ_FOREACH (c, &s->cursors, in_session)
-        write_cursor(r, c);
-    trim_read(s);
-}
-
-void relay_flush(struct relay *r)
-{
-    while (!TAILQ_EMPTY(&r->dirty))
-        write_session(r, TAILQ_FIRST(&r->dirty));
-}
-
-void relay_writable(struct relay *r, struct cursor *c)
-{
-    c->is_blocked = false;
-    if (!c->session)
-        return;
-    write_cursor(r, c);
-    trim_read(c->session);
-}
-
-/* Appending */
-
-/* True when a socket that is not slow lacks the entry at seq: then it is written to before the entry goes, so
- * that only slow sockets ever see fewer events than were published. */
-static bool is_awaited(const struct session *s, uint64_t seq)
-{
-    const struct cursor *c;
-    TAILQ_FOREACH (c, &s->cursors, in_session)
-        if (c->state == CURSOR_LIVE && !c->is_blocked && c->seq <= seq)
-            return true;
-    return false;
-}
-
-static void write_before_loss(struct relay *r, struct session *s, uint64_t seq)
-{
-    if (seq > 0 && is_awaited(s, seq))
-        write_session(r, s);
-}
-
-static void append(struct relay *r, struct session *s, struct frame *take_frame, uint64_t key,
-                   uint64_t prompt)
-{
-    bool replaced = false;
-    if (log_append(&s->log, take_frame, key, prompt, &r->config.log, &replaced) < 0)
-        r->metrics.out_of_memory++;
-    r->metrics.conflated += replaced;
-    mark_dirty(r, s);
-}
-
-/* Over its limits the log loses its oldest entry: those who can take it get it before. */
-static void write_before_trim(struct relay *r, struct session *s, size_t more_bytes)
-{
-    bool is_full = s->log.live >= r->config.log.events || s->log.bytes + more_bytes > r->config.log.bytes;
-    if (is_full && s->log.live > 0)
-        write_session(r, s);
-}
-
-/* What of an event its place in a log depends on. */
-struct place {
-    uint64_t key;    /* conflation key */
-    uint64_t prompt; /* hash of its prompt, 0: none, or of no interest */
-};
-
-static struct place place_of(const struct relay *r, const struct event *e)
-{
-    struct place p = {.key = event_conflation_key(e, r->sessions.seed)};
-    if (p.key != 0 && e->prompt.len > 0)
-        p.prompt = hash_bytes(e->prompt, r->sessions.seed);
-    return p;
-}
-
-static void append_event(struct relay *r, struct session *s, struct place p, struct frame *take_frame)
-{
-    write_before_loss(r, s, log_find_key(&s->log, p.key));
-    write_before_trim(r, s, take_frame->len);
-    append(r, s, take_frame, p.key, p.prompt);
-}
-
-/* The status that clients see */
-
-#define TOLD_NOTHING (-1)
-
-static void tell(struct relay *r, struct session *s, struct frame *borrowed)
-{
-    write_before_trim(r, s, borrowed->len);
-    append(r, s, frame_ref(borrowed), 0, 0);
-    s->told = r->workers.sum;
-    s->status_is_fresh = s->is_ending;
-}
-
-/* One session, or one of its sockets, knows another number than the rest: compare each when it is due. */
-static void note_difference(struct relay *r)
-{
-    if (r->told != r->workers.sum)
-        r->told = TOLD_NOTHING;
-}
-
-static void tell_one(struct relay *r, struct session *s)
-{
-    struct frame *f = r->ports.codec->make_status(r->ports.codec, r->workers.sum, SPAN_NONE);
-    if (!f) {
-        r->metrics.out_of_memory++;
-        return;
-    }
-    tell(r, s, f);
-    frame_unref(f);
-    note_difference(r);
-}
-
-/* What a socket was greeted with. Its session is told again unless all that receive know the number. */
-static void note_greeting(struct relay *r, struct session *s, bool is_only_one)
-{
-    if (is_only_one)
-        s->told = r->workers.sum;
-    else if (s->told != r->workers.sum)
-        s->told = TOLD_NOTHING;
-    note_difference(r);
-}
-
-static bool status_is_due(const struct relay *r)
-{
-    return r->told != r->workers.sum;
-}
-
-/* A session that was told this number at its prompt's end is not told it again. */
-static void broadcast_status(struct relay *r, uint64_t now_ms)
-{
-    struct frame *f = r->ports.codec->make_status(r->ports.codec, r->workers.sum, SPAN_NONE);
-    r->told_at_ms = now_ms; /* without memory too: it is tried again an interval later */
-    if (!f) {
-        r->metrics.out_of_memory++;
-        return;
-    }
-    struct session *s;
-    TAILQ_FOREACH (s, &r->open, in_open)
-        if (s->told != r->workers.sum)
-            tell(r, s, f);
-    frame_unref(f);
-    r->told = r->workers.sum;
-}
-
-static void update_status(struct relay *r, uint64_t now_ms)
-{
-    if (status_is_due(r) && now_ms >= r->told_at_ms + r->config.status_interval_ms)
-        broadcast_status(r, now_ms);
-}
+#include "relay/status.h"
 
 /* Events for a session */
 
@@ -226,7 +35,7 @@ static struct session *find_or_add(struct relay *r, struct span sid, uint64_t no
 static void forget(struct relay *r, struct session *s)
 {
     TAILQ_REMOVE(&r->expiring, s, in_expiry);
-    clear_dirty(r, s);
+    delivery_forget(r, s);
     if (s->subscription != SUBSCRIPTION_NONE)
         r->ports.channels->unsubscribe(r->ports.channels, session_sid(s));
     session_remove(&r->sessions, s);
@@ -245,12 +54,12 @@ static void note_end(struct relay *r, struct session *s, const struct event *e, 
 {
     if (e->prompt.len > 0) {
         uint64_t prompt = hash_bytes(e->prompt, r->sessions.seed);
-        write_before_loss(r, s, log_find_prompt(&s->log, prompt));
+        delivery_before_loss(r, s, log_find_prompt(&s->log, prompt));
         log_drop_prompt(&s->log, prompt);
     }
     session_note_end(s, e->prompt);
     if (effect == EFFECT_EXECUTING && s->has_log && !s->status_is_fresh)
-        tell_one(r, s);
+        status_tell(r, s);
     s->is_ending = effect != EFFECT_EXECUTING;
     s->status_is_fresh = false;
 }
@@ -285,7 +94,7 @@ static enum drop_reason to_session(struct relay *r, struct event *e, uint64_t no
     r->metrics.unrouted += !is_heard;
     note(r, s, e, effect);
     if (f)
-        append_event(r, s, place_of(r, e), f);
+        delivery_append(r, s, delivery_place(r, e), f);
     if (s && !s->has_log)
         remember_or_forget(r, s, now_ms);
     return DROP_NOTHING;
@@ -299,14 +108,19 @@ static enum drop_reason to_all(struct relay *r, struct event *e)
         return reason;
     r->metrics.broadcasts++;
     struct session *s;
-    struct place p = place_of(r, e);
+    struct place p = delivery_place(r, e);
     TAILQ_FOREACH (s, &r->open, in_open)
-        append_event(r, s, p, frame_ref(f));
+        delivery_append(r, s, p, frame_ref(f));
     frame_unref(f);
     return DROP_NOTHING;
 }
 
 /* Events about workers */
+
+static enum drop_reason worker_verdict(int error)
+{
+    return error == 0 ? DROP_NOTHING : error == -ENOBUFS ? DROP_TOO_MANY_WORKERS : DROP_NO_MEMORY;
+}
 
 static enum drop_reason note_share(struct relay *r, const struct event *e, uint64_t now_ms)
 {
@@ -314,34 +128,32 @@ static enum drop_reason note_share(struct relay *r, const struct event *e, uint6
     enum drop_reason reason = r->ports.codec->read_share(r->ports.codec, e, &share);
     if (reason != DROP_NOTHING)
         return reason;
-    if (workers_share(&r->workers, e->worker, share, now_ms) < 0)
-        return DROP_NO_MEMORY;
-    update_status(r, now_ms);
-    return DROP_NOTHING;
+    reason = worker_verdict(workers_share(&r->workers, e->worker, share, now_ms));
+    status_update(r, now_ms);
+    return reason;
 }
 
-static enum drop_reason note_heartbeat(struct relay *r, const struct event *e, uint64_t now_ms)
+/* A heartbeat, or (is_entry) its copy in Redis. */
+static enum drop_reason take_heartbeat(struct relay *r, struct span worker, struct span data, bool is_entry,
+                                       uint64_t now_ms)
 {
     struct heartbeat h;
-    enum drop_reason reason = r->ports.codec->read_heartbeat(r->ports.codec, e->data, &h);
+    enum drop_reason reason = r->ports.codec->read_heartbeat(r->ports.codec, data, &h);
     if (reason != DROP_NOTHING)
         return reason;
-    if (e->worker.len == 0)
+    if (worker.len == 0)
         return DROP_BAD_ENVELOPE;
-    if (workers_heartbeat(&r->workers, e->worker, &h, now_ms, &r->on_worker) < 0)
-        return DROP_NO_MEMORY;
-    update_status(r, now_ms);
-    return DROP_NOTHING;
+    reason = worker_verdict(
+        (is_entry ? workers_entry : workers_heartbeat)(&r->workers, worker, &h, now_ms, &r->on_worker));
+    status_update(r, now_ms);
+    return reason;
 }
 
 void relay_worker_entry(struct relay *r, struct span worker, struct span entry, uint64_t now_ms)
 {
-    struct heartbeat h;
-    enum drop_reason reason = r->ports.codec->read_heartbeat(r->ports.codec, entry, &h);
-    if (reason == DROP_NOTHING && workers_entry(&r->workers, worker, &h, now_ms, &r->on_worker) < 0)
-        reason = DROP_NO_MEMORY;
-    r->metrics.dropped[reason]++;
-    update_status(r, now_ms);
+    enum drop_reason reason = take_heartbeat(r, worker, entry, true, now_ms);
+    if (reason != DROP_NOTHING)
+        r->metrics.dropped[reason]++;
 }
 
 static void on_worker_lost(struct workers_listener *self, const struct worker *w, bool is_restart)
@@ -363,7 +175,7 @@ static enum drop_reason route(struct relay *r, struct event *e, uint64_t now_ms)
     case EFFECT_STATUS:
         return note_share(r, e, now_ms);
     case EFFECT_WORKER:
-        return note_heartbeat(r, e, now_ms);
+        return take_heartbeat(r, e->worker, e->data, false, now_ms);
     case EFFECT_CONTRACT:
         return r->ports.codec->encode(r->ports.codec, e, NULL);
     default:
@@ -387,13 +199,19 @@ enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct 
     return reason;
 }
 
+void relay_flush(struct relay *r)
+{
+    while (!TAILQ_EMPTY(&r->dirty))
+        delivery_write(r, TAILQ_FIRST(&r->dirty));
+}
+
 /* Subscriptions */
 
 static void go_live(struct relay *r, struct cursor *c)
 {
     TAILQ_REMOVE(&r->waiting, c, in_waiting);
     c->state = CURSOR_LIVE;
-    mark_dirty(r, c->session);
+    delivery_mark(r, c->session);
 }
 
 static void subscribe(struct relay *r, struct session *s)
@@ -408,10 +226,10 @@ static void subscribe_again(struct session *s, void *arg)
         subscribe(arg, s);
 }
 
-void relay_link_up(struct relay *r)
+void relay_link_up(struct relay *r, uint64_t now_ms)
 {
     r->link_is_up = true;
-    r->pardon_is_due = true;
+    workers_pardon(&r->workers, now_ms); /* they could not be heard until now */
     session_each(&r->sessions, subscribe_again, r);
 }
 
@@ -461,12 +279,14 @@ static void silence_older(struct relay *r, struct session *s)
 {
     struct cursor *c;
     TAILQ_FOREACH (c, &s->cursors, in_session) {
+        if (c->state == CURSOR_SILENT)
+            break; /* and so are those that are older still */
         if (c->state == CURSOR_WAITING)
             TAILQ_REMOVE(&r->waiting, c, in_waiting);
         c->state = CURSOR_SILENT;
         cursor_drop_own(c);
     }
-    trim_read(s);
+    delivery_trim(s);
 }
 
 static void open_session(struct relay *r, struct session *s)
@@ -479,6 +299,13 @@ static void open_session(struct relay *r, struct session *s)
         TAILQ_INSERT_TAIL(&r->open, s, in_open);
     if (s->subscription == SUBSCRIPTION_NONE && r->link_is_up)
         subscribe(r, s);
+}
+
+void relay_writable(struct relay *r, struct cursor *c)
+{
+    c->is_blocked = false;
+    if (c->session)
+        delivery_resume(r, c);
 }
 
 int relay_attach(struct relay *r, struct cursor *c, struct span sid, uint64_t now_ms)
@@ -499,7 +326,7 @@ int relay_attach(struct relay *r, struct cursor *c, struct span sid, uint64_t no
     c->state = CURSOR_WAITING;
     c->wait_until_ms = now_ms + RELAY_FIRST_STATUS_MS;
     TAILQ_INSERT_TAIL(&r->waiting, c, in_waiting);
-    note_greeting(r, s, !r->config.share || !TAILQ_NEXT(c, in_session));
+    status_note_greeting(r, s, !r->config.share || !TAILQ_NEXT(c, in_session));
     if (s->subscription == SUBSCRIPTION_ACTIVE || !r->link_is_up)
         go_live(r, c);
     return 0;
@@ -516,7 +343,7 @@ void relay_detach(struct relay *r, struct cursor *c, uint64_t now_ms)
     cursor_drop_own(c);
     c->session = NULL;
     c->state = CURSOR_NONE;
-    trim_read(s);
+    delivery_trim(s);
     if (!TAILQ_EMPTY(&s->cursors))
         return;
     TAILQ_REMOVE(&r->open, s, in_open);
@@ -546,13 +373,10 @@ static void release_waiting(struct relay *r, uint64_t now_ms)
 
 void relay_tick(struct relay *r, uint64_t now_ms)
 {
-    if (r->pardon_is_due)
-        workers_pardon(&r->workers, now_ms);
-    r->pardon_is_due = false;
     if (r->link_is_up)
         workers_expire(&r->workers, now_ms, r->config.worker_timeout_ms, &r->on_worker);
     release_waiting(r, now_ms);
-    update_status(r, now_ms);
+    status_update(r, now_ms);
     expire_sessions(r, now_ms);
     relay_flush(r);
 }
@@ -564,13 +388,12 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 
 uint64_t relay_next_ms(const struct relay *r)
 {
-    uint64_t next = r->pardon_is_due || !TAILQ_EMPTY(&r->dirty) ? 0 : UINT64_MAX;
+    uint64_t next = TAILQ_EMPTY(&r->dirty) ? UINT64_MAX : 0;
     if (r->link_is_up)
         next = earliest(next, workers_next_ms(&r->workers, r->config.worker_timeout_ms));
     if (!TAILQ_EMPTY(&r->waiting))
         next = earliest(next, TAILQ_FIRST(&r->waiting)->wait_until_ms);
-    if (status_is_due(r))
-        next = earliest(next, r->told_at_ms + r->config.status_interval_ms);
+    next = earliest(next, status_next_ms(r));
     if (!TAILQ_EMPTY(&r->expiring))
         next = earliest(next, TAILQ_FIRST(&r->expiring)->expires_at_ms);
     return next;

@@ -36,7 +36,6 @@ struct relay {
     int64_t told;                 /* the queue number of the last status broadcast */
     uint64_t told_at_ms;
     bool link_is_up;
-    bool pardon_is_due; /* workers could not be heard until now */
 };
 
 /* Ports are borrowed for the relay's life. `seed` should be random. 0 or -ENOMEM. */
@@ -59,7 +58,7 @@ enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct 
 void relay_flush(struct relay *r);
 
 /* Connected: asks through channels.subscribe for every session that has a log. */
-void relay_link_up(struct relay *r);
+void relay_link_up(struct relay *r, uint64_t now_ms);
 void relay_link_down(struct relay *r);
 /* Redis has confirmed a session's channel. Its waiting sockets are written to by relay_flush(). */
 void relay_subscribed(struct relay *r, struct span sid);

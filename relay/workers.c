@@ -61,40 +61,35 @@ static int reserve(struct workers *ws)
     return 0;
 }
 
-static struct worker *find_or_add(struct workers *ws, struct span id)
+/* Into *w. 0, -ENOMEM or -ENOBUFS. */
+static int find_or_add(struct workers *ws, struct span id, struct worker **w)
 {
-    struct worker *w = find(ws, id);
-    if (w)
-        return w;
+    *w = find(ws, id);
+    if (*w)
+        return 0;
+    if (ws->count == WORKERS_MAX)
+        return -ENOBUFS;
     struct worker fresh = {.hash = hash_bytes(id, ws->seed)};
     if (reserve(ws) < 0 || set_text(&fresh.id, id) < 0)
-        return NULL;
+        return -ENOMEM;
     ws->items[ws->count] = fresh;
-    return &ws->items[ws->count++];
+    *w = &ws->items[ws->count++];
+    return 0;
 }
 
 /* Shares are not negative; hostile ones may be huge. */
-static void sum_up(struct workers *ws)
-{
-    ws->sum = 0;
-    for (size_t i = 0; i < ws->count; i++)
-        if (__builtin_add_overflow(ws->sum, ws->items[i].share, &ws->sum))
-            ws->sum = INT64_MAX;
-}
-
 static void set_share(struct workers *ws, struct worker *w, int64_t share)
 {
-    if (w->share == share)
-        return;
-    w->share = share;
-    sum_up(ws);
+    int64_t bounded = share < WORKERS_SHARE_MAX ? share : WORKERS_SHARE_MAX;
+    ws->sum += bounded - w->share;
+    w->share = bounded;
 }
 
 static void remove_worker(struct workers *ws, struct worker *w)
 {
+    set_share(ws, w, 0);
     free_texts(w);
     *w = ws->items[--ws->count];
-    sum_up(ws);
 }
 
 void workers_saw(struct workers *ws, struct span id, uint64_t now_ms)
@@ -112,34 +107,49 @@ void workers_pardon(struct workers *ws, uint64_t now_ms)
 
 int workers_share(struct workers *ws, struct span id, int64_t share, uint64_t now_ms)
 {
-    struct worker *w = find_or_add(ws, id);
-    if (!w)
-        return -ENOMEM;
+    struct worker *w;
+    int error = find_or_add(ws, id, &w);
+    if (error < 0)
+        return error;
     w->seen_ms = now_ms;
     set_share(ws, w, share);
     return 0;
 }
 
+static void say_goodbye(struct workers *ws, struct span id)
+{
+    struct worker *w = find(ws, id);
+    if (w)
+        remove_worker(ws, w);
+}
+
+static int take_texts(struct worker *w, const struct heartbeat *h)
+{
+    bool is_taken = set_text(&w->boot, h->boot) == 0 && set_text(&w->sid, h->sid) == 0 &&
+                    set_text(&w->prompt, h->prompt) == 0;
+    if (!is_taken) /* half of it would be wrong about what it executes */
+        set_text(&w->prompt, SPAN_NONE);
+    return is_taken ? 0 : -ENOMEM;
+}
+
 int workers_heartbeat(struct workers *ws, struct span id, const struct heartbeat *h, uint64_t now_ms,
                       struct workers_listener *l)
 {
-    struct worker *w = h->is_gone ? find(ws, id) : find_or_add(ws, id);
-    if (!w)
-        return h->is_gone ? 0 : -ENOMEM;
+    struct worker *w;
     if (h->is_gone) {
-        remove_worker(ws, w);
+        say_goodbye(ws, id);
         return 0;
     }
+    int error = find_or_add(ws, id, &w);
+    if (error < 0)
+        return error;
     if (w->boot.len > 0 && !span_equals(worker_span(w->boot), h->boot))
         l->on_lost(l, w, true);
     w->is_watched = true;
     w->seen_ms = now_ms;
     w->at_ms = h->at_ms;
     set_share(ws, w, h->queue_remaining);
-    if (set_text(&w->boot, h->boot) < 0 || set_text(&w->sid, h->sid) < 0 ||
-        set_text(&w->prompt, h->prompt) < 0)
-        return -ENOMEM;
-    return 0;
+    return take_texts(w, h);
 }
 
 int workers_entry(struct workers *ws, struct span id, const struct heartbeat *h, uint64_t now_ms,

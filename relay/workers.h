@@ -4,6 +4,9 @@
 
 #include "relay/span.h"
 
+#define WORKERS_MAX       4096
+#define WORKERS_SHARE_MAX (INT64_MAX / WORKERS_MAX) /* so that no sum overflows */
+
 /* What a worker says of itself (redis-contract.md, Workers). The spans are of whoever decoded it. */
 struct heartbeat {
     struct span boot;
@@ -40,7 +43,7 @@ static inline struct span worker_span(struct worker_text t)
 struct workers {
     struct worker *items; /* owned, in no order */
     size_t count, cap;
-    int64_t sum; /* of the shares, INT64_MAX at most */
+    int64_t sum; /* of the shares */
     uint64_t seed[2];
 };
 
@@ -56,10 +59,10 @@ void workers_deinit(struct workers *ws);
 void workers_saw(struct workers *ws, struct span id, uint64_t now_ms);
 /* No silence so far counts: nobody could be heard. */
 void workers_pardon(struct workers *ws, uint64_t now_ms);
-/* A worker's share. 0, or -ENOMEM when it is new and there is no memory. */
+/* A worker's share, WORKERS_SHARE_MAX at most. 0, or when it is new: -ENOMEM, or -ENOBUFS: there are WORKERS_MAX. */
 int workers_share(struct workers *ws, struct span id, int64_t share, uint64_t now_ms)
     __attribute__((warn_unused_result));
-/* A heartbeat. Another boot than before: the listener is told first. 0 or -ENOMEM. */
+/* A heartbeat. Another boot than before: the listener is told first. 0, -ENOMEM or -ENOBUFS. */
 int workers_heartbeat(struct workers *ws, struct span id, const struct heartbeat *h, uint64_t now_ms,
                       struct workers_listener *l) __attribute__((warn_unused_result));
 /* The same, read from Redis: it counts only when no newer one has been heard. */

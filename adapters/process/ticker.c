@@ -1,4 +1,6 @@
-/* The relay's clock. What is due next changes with every event, so the timer is set anew before each poll. */
+/* The relay's clock. What is due next changes with every event, so the timer is set anew before each poll. It only
+ * wakes the loop: what is due is done after the poll, when all that waited in the sockets has been read. Else a relay
+ * that was stopped for a while would take every worker for lost whose heartbeats it has not read yet. */
 #include "adapters/process/ticker.h"
 
 #include <stdlib.h>
@@ -6,6 +8,7 @@
 struct ticker {
     uv_prepare_t prepare;
     uv_timer_t timer;
+    uv_check_t check;
     struct relay *relay; /* borrowed */
     uint64_t armed_ms;   /* what the timer is set to; UINT64_MAX: it is stopped */
     unsigned open_handles;
@@ -13,6 +16,7 @@ struct ticker {
 
 static void on_prepare(uv_prepare_t *prepare);
 static void on_timer(uv_timer_t *timer);
+static void on_check(uv_check_t *check);
 static void on_closed(uv_handle_t *handle);
 
 struct ticker *ticker_open(uv_loop_t *loop, struct relay *relay)
@@ -22,11 +26,13 @@ struct ticker *ticker_open(uv_loop_t *loop, struct relay *relay)
         return NULL;
     t->relay = relay;
     t->armed_ms = UINT64_MAX;
-    t->open_handles = 2;
+    t->open_handles = 3;
     uv_prepare_init(loop, &t->prepare);
     uv_timer_init(loop, &t->timer);
-    t->prepare.data = t->timer.data = t;
+    uv_check_init(loop, &t->check);
+    t->prepare.data = t->timer.data = t->check.data = t;
     uv_prepare_start(&t->prepare, on_prepare);
+    uv_check_start(&t->check, on_check);
     return t;
 }
 
@@ -34,6 +40,7 @@ void ticker_close(struct ticker *t)
 {
     uv_close((uv_handle_t *)&t->prepare, on_closed);
     uv_close((uv_handle_t *)&t->timer, on_closed);
+    uv_close((uv_handle_t *)&t->check, on_closed);
 }
 
 static void arm(struct ticker *t)
@@ -49,10 +56,11 @@ static void arm(struct ticker *t)
         uv_timer_start(&t->timer, on_timer, next_ms > now_ms ? next_ms - now_ms : 0, 0);
 }
 
-static void tick(struct ticker *t)
+static void tick_if_due(struct ticker *t)
 {
-    t->armed_ms = UINT64_MAX;
-    relay_tick(t->relay, uv_now(t->timer.loop));
+    uint64_t now_ms = uv_now(t->timer.loop);
+    if (relay_next_ms(t->relay) <= now_ms)
+        relay_tick(t->relay, now_ms);
 }
 
 /* Callbacks */
@@ -64,7 +72,13 @@ static void on_prepare(uv_prepare_t *prepare)
 
 static void on_timer(uv_timer_t *timer)
 {
-    tick(timer->data);
+    struct ticker *t = timer->data;
+    t->armed_ms = UINT64_MAX;
+}
+
+static void on_check(uv_check_t *check)
+{
+    tick_if_due(check->data);
 }
 
 static void on_closed(uv_handle_t *handle)

@@ -246,9 +246,12 @@ static struct link *of_transport(struct transport_user *user)
     return (struct link *)((char *)user - offsetof(struct link, transport_user));
 }
 
+/* It may have been given up in the same turn. */
 static void on_open(struct transport_user *user)
 {
-    begin_greeting(of_transport(user));
+    struct link *l = of_transport(user);
+    if (l->state == LINK_CONNECTING)
+        begin_greeting(l);
 }
 
 static void on_bytes(struct transport_user *user, struct span bytes)

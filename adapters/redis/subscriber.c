@@ -95,7 +95,7 @@ static void begin(struct subscriber *s)
     s->confirmed = 0;
     s->due = UINT64_MAX;
     ask(s, BATCH_SUBSCRIBE, key_span(&s->events));
-    relay_link_up(s->relay);
+    relay_link_up(s->relay, uv_now(s->link.config->loop));
     s->due = s->asked;
 }
 

@@ -409,7 +409,7 @@ int core_init(struct core *core, const struct relay_config *config)
     int rc = relay_init(&core->relay, config, &ports, seed);
     if (rc < 0)
         return rc;
-    relay_link_up(&core->relay);
+    relay_link_up(&core->relay, core->now_ms);
     relay_tick(&core->relay, core->now_ms);
     return 0;
 }

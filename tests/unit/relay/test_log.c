@@ -247,10 +247,10 @@ static void the_form_without_metadata_is_made_once_and_counted(void **state)
     log_init(&log);
     assert_int_equal(log_append(&log, preview(), 7, 0, &roomy, &replaced), 0);
     assert_int_equal(log.bytes, 17);
-    struct frame *old = log_no_flags(&log, log_at(&log, 1));
+    struct frame *old = log_without_metadata(&log, log_at(&log, 1));
     assert_non_null(old);
     assert_int_equal(log.bytes, 17 + 17);
-    assert_ptr_equal(log_no_flags(&log, log_at(&log, 1)), old);
+    assert_ptr_equal(log_without_metadata(&log, log_at(&log, 1)), old);
     assert_int_equal(log.bytes, 34);
     append(&log, "x", 7, 0, roomy);
     assert_int_equal(log.bytes, 3);

@@ -102,7 +102,7 @@ static void play(void)
     core_close(&a);
     run_prompt("a", "qq");
     relay_link_down(&core.relay);
-    relay_link_up(&core.relay);
+    relay_link_up(&core.relay, core.now_ms);
     core_advance(&core, 30000);
 }
 

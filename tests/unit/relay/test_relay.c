@@ -318,7 +318,7 @@ static void a_late_confirmation_after_the_link_went_down_means_nothing(void **st
     connect_to(&a, "a");
     relay_link_down(&core.relay);
     core_confirm(&core, "a");
-    relay_link_up(&core.relay);
+    relay_link_up(&core.relay, core.now_ms);
     core_got(&a);
     connect_to(&a2, "a");
     expect_got(&a2, "");
@@ -335,7 +335,7 @@ static void link_up_asks_again_for_every_session_that_has_a_log(void **state)
     core_publish(&core, "executing sid=remembered prompt=p node=1");
     relay_link_down(&core.relay);
     core_calls(&core);
-    relay_link_up(&core.relay);
+    relay_link_up(&core.relay, core.now_ms);
     const char *calls = core_calls(&core);
     assert_non_null(strstr(calls, "subscribe a\n"));
     assert_non_null(strstr(calls, "subscribe b\n"));
@@ -348,7 +348,7 @@ static void an_outage_loses_no_socket_and_events_go_on_afterwards(void **state)
     core_open(&core, &a, "a");
     relay_link_down(&core.relay);
     core_advance(&core, 60000);
-    relay_link_up(&core.relay);
+    relay_link_up(&core.relay, core.now_ms);
     core_publish(&core, "executed sid=a node=1");
     expect_got(&a, "executed sid=a node=1\n");
 }
@@ -432,7 +432,7 @@ static void a_session_that_expires_during_an_outage_is_not_unsubscribed(void **s
     core_calls(&core);
     core_advance(&core, 20000);
     assert_int_equal(relay_measure(&core.relay)->sessions, 0);
-    relay_link_up(&core.relay);
+    relay_link_up(&core.relay, core.now_ms);
     expect_calls("");
 }
 

@@ -555,7 +555,7 @@ static void preview_is_made_once_and_shared_in_both_forms(void **state)
     expect_got(&a, "#4 sid=a node=1 format=JPEG v=picture\n");
     expect_got(&a2, "#1 picture\n");
     const struct session *s = session_find(&core.relay.sessions, span_str("a"));
-    const struct frame *old_form = log_at(&s->log, 0)->no_flags;
+    const struct frame *old_form = log_at(&s->log, 0)->without_metadata;
     assert_non_null(old_form);
     core_drain(&a3);
     expect_got(&a3, "#1 picture\n");
@@ -570,7 +570,7 @@ static void the_form_without_metadata_is_not_made_when_nobody_needs_it(void **st
     core_stall(&a);
     core_publish(&core, "#4 sid=a node=1 format=JPEG v=picture");
     const struct session *s = session_find(&core.relay.sessions, span_str("a"));
-    assert_null(log_at(&s->log, 0)->no_flags);
+    assert_null(log_at(&s->log, 0)->without_metadata);
 }
 
 static void flags_belong_to_the_socket_not_to_the_session(void **state)

@@ -503,7 +503,7 @@ static void workers_are_not_lost_while_nobody_could_be_heard(void **state)
     relay_link_down(&core.relay);
     core_advance(&core, 60000);
     expect_calls("");
-    relay_link_up(&core.relay);
+    relay_link_up(&core.relay, core.now_ms);
     core_advance(&core, 999);
     expect_calls("");
     core_advance(&core, 1);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "relay/workers.h"
@@ -99,6 +100,23 @@ static void shares_without_a_worker_are_those_of_one_without_a_name(void **state
     teardown(&f);
 }
 
+static void workers_beyond_the_bound_are_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char id[16];
+    setup(&f);
+    for (int i = 0; i < WORKERS_MAX; i++) {
+        snprintf(id, sizeof id, "w%d", i);
+        share(&f, id, 1);
+    }
+    assert_int_equal(workers_share(&f.workers, span_str("one more"), 1, 0), -ENOBUFS);
+    assert_int_equal(f.workers.sum, WORKERS_MAX);
+    share(&f, "w7", 3);
+    assert_int_equal(f.workers.sum, WORKERS_MAX + 2);
+    teardown(&f);
+}
+
 static void huge_shares_do_not_overflow(void **state)
 {
     (void)state;
@@ -106,7 +124,7 @@ static void huge_shares_do_not_overflow(void **state)
     setup(&f);
     share(&f, "w", INT64_MAX);
     share(&f, "v", INT64_MAX);
-    assert_int_equal(f.workers.sum, INT64_MAX);
+    assert_int_equal(f.workers.sum, 2 * WORKERS_SHARE_MAX);
     share(&f, "w", 1);
     share(&f, "v", 1);
     assert_int_equal(f.workers.sum, 2);
@@ -338,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sum_is_that_of_all_shares),
         cmocka_unit_test(shares_without_a_worker_are_those_of_one_without_a_name),
+        cmocka_unit_test(workers_beyond_the_bound_are_refused),
         cmocka_unit_test(huge_shares_do_not_overflow),
         cmocka_unit_test(a_heartbeat_carries_a_share),
         cmocka_unit_test(a_silent_worker_is_lost_once_with_its_share),
