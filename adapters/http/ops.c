@@ -283,9 +283,12 @@ static void on_timeout(uv_timer_t *timer)
         close_connection(c);
 }
 
+/* Also of a connection that was closed after it had written, before this could be told: with status 0. */
 static void on_written(uv_write_t *request, int status)
 {
     struct connection *c = request->data;
+    if (c->state == CLOSING)
+        return;
     if (status < 0)
         close_connection(c);
     else

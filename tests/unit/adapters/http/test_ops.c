@@ -23,6 +23,7 @@ struct fixture {
     struct ops_source source;
     struct metrics metrics;
     const char *why;
+    unsigned asked; /* how often, whether it is ready */
     char listen[20];
     struct options options;
     struct logger logger;
@@ -37,7 +38,9 @@ struct fixture {
 
 static const char *not_ready(struct ops_source *self)
 {
-    return ((struct fixture *)self)->why;
+    struct fixture *f = (struct fixture *)self;
+    f->asked++;
+    return f->why;
 }
 
 static const struct metrics *metrics(struct ops_source *self)
@@ -289,6 +292,32 @@ static void closing_with_requests_under_way_frees_all(void **state)
     close(whole);
 }
 
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct fixture *f = handle->data;
+    (void)number;
+    assert_int_equal(f->asked, 1); /* answered in this very turn */
+    ops_close(f->ops);
+    f->ops = NULL;
+    uv_close((uv_handle_t *)handle, NULL);
+}
+
+/* The loop looks at signals last: the answer is written then, but nobody has been told so. */
+static void closing_in_the_turn_of_an_answer_frees_all(void **state)
+{
+    struct fixture *f = *state;
+    uv_signal_t stop = {.data = f};
+    uv_signal_init(&f->loop, &stop);
+    uv_signal_start(&stop, on_signal, SIGUSR1);
+    int fd = connect_client(f);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    send_text(fd, "GET /ready HTTP/1.1\r\nHost: a\r\n\r\n");
+    raise(SIGUSR1);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_null(f->ops);
+    close(fd);
+}
+
 static void a_taken_address_is_told(void **state)
 {
     struct fixture *f = *state;
@@ -316,6 +345,7 @@ int main(void)
         TEST(a_peer_that_does_not_close_is_closed),
         TEST(more_than_64_connections_are_closed_at_once),
         TEST(closing_with_requests_under_way_frees_all),
+        TEST(closing_in_the_turn_of_an_answer_frees_all),
         TEST(a_taken_address_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
