@@ -113,6 +113,7 @@ static void send_ping(struct conn *c)
     c->ping = ++c->shared->pings;
     conn_enter(c, PHASE_PINGED);
     conn_send(c, frame, make_control(frame, OPCODE_PING, span_of(&c->ping, sizeof c->ping)));
+    c->before_ping = outbox_writing(&c->outbox);
 }
 
 /* As many of them as one socket may be handed at once, but at least one. */
@@ -404,6 +405,28 @@ void conn_open(struct shared *s, struct listener *l)
         conn_abort(c, CLOSE_LOST);
 }
 
+/* No pong: the end, unless the ping is still to be sent and the client has read since the last look. */
+static void miss_pong(struct conn *c)
+{
+    size_t left = outbox_writing(&c->outbox);
+    if (left >= c->before_ping) {
+        conn_abort(c, CLOSE_PING_TIMEOUT);
+        return;
+    }
+    c->before_ping = left;
+    conn_enter(c, PHASE_PINGED);
+}
+
+/* The socket has taken all, a ping too: its time begins. */
+static void resume(struct conn *c)
+{
+    if (c->phase == PHASE_PINGED && c->before_ping > 0) {
+        c->before_ping = 0;
+        conn_enter(c, PHASE_PINGED);
+    }
+    relay_writable(c->shared->relay, &c->cursor);
+}
+
 void conn_act(struct conn *c)
 {
     switch (c->phase) {
@@ -412,6 +435,9 @@ void conn_act(struct conn *c)
         break;
     case PHASE_QUIET:
         send_ping(c);
+        break;
+    case PHASE_PINGED:
+        miss_pong(c);
         break;
     default:
         conn_abort(c, CLOSE_PING_TIMEOUT);
@@ -452,7 +478,7 @@ static void on_drained(struct outbox *o, int status)
     else if (c->phase == PHASE_LINGERING)
         shut_down(c);
     else if (conn_is_open(c))
-        relay_writable(c->shared->relay, &c->cursor);
+        resume(c);
 }
 
 static void on_closed(uv_handle_t *handle)

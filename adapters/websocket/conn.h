@@ -12,6 +12,9 @@
  * first one is always the next to act on. (After a reload of the options a list may be out of order by the
  * difference, until it has turned over once.)
  *
+ * A ping goes between frames, so it may have to wait for one that has begun. The time for its pong begins when the
+ * socket has taken the ping; until then, whoever goes on reading has time.
+ *
  * An idle connection is this struct and nothing else: a receiver is lent to it while a message is coming in,
  * and its outbox holds memory only while the socket does not take what is written. */
 #ifndef WEBSOCKET_CONN_H
@@ -73,6 +76,7 @@ struct conn {
     bool is_reading : 1;
     bool is_settled : 1; /* its first message has come: no other is looked at */
     uint64_t ping;       /* payload of the last ping */
+    size_t before_ping; /* 0: the socket has taken it; else what the outbox was writing when last looked at */
 };
 
 void shared_init(struct shared *s);

@@ -114,6 +114,11 @@ size_t outbox_waiting(const struct outbox *o)
     return o->backlog ? o->backlog->waiting_len : 0;
 }
 
+size_t outbox_writing(const struct outbox *o)
+{
+    return uv_stream_get_write_queue_size(o->stream);
+}
+
 /* The control bytes that waited are what is written now. */
 static int write_waiting(struct backlog *b)
 {

@@ -43,4 +43,8 @@ int outbox_send(struct outbox *o, const void *bytes, size_t len) __attribute__((
 /* How many bytes of control frames wait. */
 size_t outbox_waiting(const struct outbox *o);
 
+/* How many bytes are being written, without those that wait: while it is blocked, fewer than before mean that
+ * the socket has taken some. */
+size_t outbox_writing(const struct outbox *o);
+
 #endif

@@ -709,6 +709,106 @@ static void only_an_echo_of_its_ping_keeps_a_socket_alive(void **state)
     tear_down(&f);
 }
 
+static void shrink_buffer(uv_handle_t *handle, void *arg)
+{
+    int bytes = 1; /* the system has a least of its own, some KB */
+    (void)arg;
+    if (handle->type == UV_NAMED_PIPE)
+        assert_int_equal(uv_send_buffer_size(handle, &bytes), 0);
+}
+
+/* A frame that no socket of the server takes at once. */
+static void publish_giant(struct fixture *f, const char *head)
+{
+    uv_walk(&f->loop, shrink_buffer, NULL);
+    publish_big(f, head, 1);
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+/* Lets the server go on for so long. */
+static void pause_ms(struct fixture *f, uint64_t ms)
+{
+    uv_timer_t timer;
+    uint64_t until = uv_now(&f->loop) + ms;
+    uv_timer_init(&f->loop, &timer);
+    uv_timer_start(&timer, on_pause_over, ms, 0);
+    while (uv_now(&f->loop) < until)
+        wait_turn(f);
+    uv_close((uv_handle_t *)&timer, NULL);
+    turn(f);
+}
+
+/* Its ping stands behind the frame, and the frame takes far longer than interval and timeout. */
+static void a_steady_reader_of_a_giant_frame_is_not_taken_for_dead(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    f.options.ws_ping_interval_ms = 100;
+    f.options.ws_ping_timeout_ms = 300;
+    struct client *c = open_client(&f, "a");
+    uint64_t started = uv_now(&f.loop);
+    publish_giant(&f, "executed sid=a node=1");
+    size_t at;
+    while (whole_frame(c, &at) == 0) {
+        receive(c, 2048);
+        assert_false(c->is_at_end);
+        pause_ms(&f, 50);
+    }
+    assert_in_range(uv_now(&f.loop) - started, 2 * (100 + 300), 20000);
+    assert_int_equal(number_in(c), 1);
+    await_frame(c, sizeof c->in);
+    assert_int_equal(c->in[0], 0x89);
+    assert_int_equal(whole_frame(c, &at), 10);
+    send_frame(c, 0x8a, c->in + 2, 8);
+    take(c, 10);
+    await_frame(c, sizeof c->in);
+    assert_int_equal(c->in[0], 0x89); /* the next one: the pong has come */
+    assert_int_equal(f.core.relay.metrics.closed[CLOSE_PING_TIMEOUT], 0);
+    disconnect(c);
+    tear_down(&f);
+}
+
+static void who_reads_no_more_is_dead_after_interval_and_timeout(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    f.options.ws_ping_interval_ms = 100;
+    f.options.ws_ping_timeout_ms = 1000;
+    struct client *c = open_client(&f, "a");
+    uint64_t started = uv_now(&f.loop);
+    publish_giant(&f, "executed sid=a node=1");
+    assert_int_equal(wait_closed(&f, CLOSE_PING_TIMEOUT), 1);
+    assert_in_range(uv_now(&f.loop) - started, 100 + 1000 - 5, 100 + 2 * 1000 - 5);
+    disconnect(c);
+    tear_down(&f);
+}
+
+static void who_reads_a_giant_frame_but_answers_no_ping_is_dead(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    f.options.ws_ping_interval_ms = 100;
+    f.options.ws_ping_timeout_ms = 300;
+    struct client *c = open_client(&f, "a");
+    publish_giant(&f, "executed sid=a node=1");
+    while (!c->is_at_end) {
+        c->len = 0;
+        receive(c, sizeof c->in);
+        if (!c->is_at_end)
+            wait_turn(&f);
+    }
+    assert_int_equal(f.core.relay.metrics.closed[CLOSE_PING_TIMEOUT], 1);
+    disconnect(c);
+    tear_down(&f);
+}
+
 /* Draining */
 
 static void on_drained(void *arg)
@@ -857,6 +957,9 @@ int main(void)
         cmocka_unit_test(control_frames_stand_between_frames_never_inside),
         cmocka_unit_test(a_ping_flood_costs_only_its_sender),
         cmocka_unit_test(only_an_echo_of_its_ping_keeps_a_socket_alive),
+        cmocka_unit_test(a_steady_reader_of_a_giant_frame_is_not_taken_for_dead),
+        cmocka_unit_test(who_reads_no_more_is_dead_after_interval_and_timeout),
+        cmocka_unit_test(who_reads_a_giant_frame_but_answers_no_ping_is_dead),
         cmocka_unit_test(a_drain_closes_with_1012_and_refuses_upgrades),
         cmocka_unit_test(a_drain_is_over_at_once_without_sockets),
         cmocka_unit_test(a_drain_waits_two_seconds_for_those_that_do_not_answer_or_read),
