@@ -48,6 +48,7 @@ struct loss *loss_new(const struct loss_context *context, struct loss_user *user
     l->sid = keep(&at, worker_span(w->sid));
     l->prompt = keep(&at, worker_span(w->prompt));
     l->node = keep(&at, node);
+    l->at_ms = w->at_ms;
     l->command.on_reply = on_reply;
     for (int i = 0; i < LOSS_BEFORE; i++)
         l->before[i].on_reply = on_reply_before;
@@ -86,13 +87,30 @@ static void ask(struct loss *l, const struct span args[], size_t count)
     l->is_under_way = commands_send(l->context->commands, &l->command, args, count) == 0;
 }
 
-/* The entry, to be deleted if it is still that of the worker's lost life */
+/* The entry, to be deleted if it is still that of the worker's lost life. A relay that was itself stopped takes
+ * the living for lost: what they stored meanwhile shows it */
 
 static void send_read_entry(struct loss *l)
 {
     struct key workers;
     key_common(&workers, l->context->options->redis_prefix, "workers");
     ask(l, (struct span[]){span_str("HGET"), key_span(&workers), l->worker}, 3);
+}
+
+static enum loss_step spare(struct loss *l, struct span entry)
+{
+    tell(l, "worker is not lost, its entry is newer", NULL);
+    l->user->on_alive(l->user, l, entry);
+    return LOSS_DONE;
+}
+
+static void keep_entry(struct loss *l, struct span entry)
+{
+    free(l->entry_bytes);
+    l->entry_bytes = malloc(entry.len);
+    if (l->entry_bytes)
+        memcpy(l->entry_bytes, entry.bytes, entry.len);
+    l->entry = span_of(l->entry_bytes, entry.len);
 }
 
 static enum loss_step take_entry(struct loss *l, const redisReply *reply)
@@ -102,12 +120,10 @@ static enum loss_step take_entry(struct loss *l, const redisReply *reply)
     if (entry.len == 0 || l->context->codec->read_heartbeat(l->context->codec, entry, &h) != DROP_NOTHING ||
         !span_equals(h.boot, l->boot))
         return LOSS_CLAIM;
-    l->entry_bytes = malloc(entry.len);
-    if (!l->entry_bytes)
-        return LOSS_CLAIM;
-    memcpy(l->entry_bytes, entry.bytes, entry.len);
-    l->entry = span_of(l->entry_bytes, entry.len);
-    return LOSS_DELETE_ENTRY;
+    if (h.at_ms > l->at_ms)
+        return spare(l, entry);
+    keep_entry(l, entry);
+    return l->entry_bytes ? LOSS_DELETE_ENTRY : LOSS_CLAIM;
 }
 
 static void send_delete_entry(struct loss *l)
@@ -120,11 +136,12 @@ static void send_delete_entry(struct loss *l)
         6);
 }
 
+/* Not deleted: another relay was faster, or the worker has stored a newer one. */
 static enum loss_step take_deleted(struct loss *l, const redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_ERROR)
         tell(l, "entry of a lost worker not deleted", reply->str);
-    return LOSS_CLAIM;
+    return reply->type == REDIS_REPLY_INTEGER && reply->integer == 0 ? LOSS_READ_ENTRY : LOSS_CLAIM;
 }
 
 /* The prompt, to be ended by one relay */

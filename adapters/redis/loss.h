@@ -2,7 +2,8 @@
  *
  *     read its entry ──▶ delete it ──▶ claim its prompt ──▶ search the log for the end ──▶ publish the end
  *
- * A restarted worker has a new entry, which stays. A step whose reply was lost is taken again when the
+ * A worker whose entry is newer than what was heard of it lives, and only this relay was deaf: then nothing is
+ * done. A restarted worker has a new entry, which stays. A step whose reply was lost is taken again when the
  * connection is back, so that a prompt that was claimed here is not forgotten. */
 #ifndef REDIS_LOSS_H
 #define REDIS_LOSS_H
@@ -26,6 +27,9 @@ struct loss_context {
 struct loss_user {
     /* It is done, and may be freed from within. */
     void (*on_done)(struct loss_user *self, struct loss *l);
+    /* The worker is not lost: this entry, borrowed for the call, came after all that was heard of it. on_done
+     * follows. */
+    void (*on_alive)(struct loss_user *self, const struct loss *l, struct span entry);
 };
 
 #define LOSS_BEFORE 3 /* commands of a transaction before its EXEC */
@@ -40,6 +44,7 @@ struct loss {
     struct command command;
     struct command before[LOSS_BEFORE];
     struct key page_end; /* where the next page of the log begins, going back */
+    int64_t at_ms;       /* of the last heartbeat that was heard; the worker's own clock */
     struct span worker, boot, sid, prompt, node, entry;
     uint8_t *entry_bytes; /* owned */
     uint8_t bytes[];

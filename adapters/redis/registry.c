@@ -2,6 +2,7 @@
 
 static void lost(struct registry *self, const struct worker *w, bool is_restart, struct span node);
 static void on_done(struct loss_user *user, struct loss *l);
+static void on_alive(struct loss_user *user, const struct loss *l, struct span entry);
 static void on_entries(struct command *self, const redisReply *reply);
 
 void registry_init(struct worker_registry *r, struct commands *commands, const struct options *options,
@@ -10,7 +11,7 @@ void registry_init(struct worker_registry *r, struct commands *commands, const s
     *r = (struct worker_registry){
         .port = {.lost = lost},
         .context = {.commands = commands, .options = options, .logger = logger},
-        .loss_user = {.on_done = on_done},
+        .loss_user = {.on_done = on_done, .on_alive = on_alive},
         .read = {.on_reply = on_entries},
     };
 }
@@ -94,6 +95,15 @@ static void on_done(struct loss_user *user, struct loss *l)
     *at = l->next;
     r->loss_count--;
     loss_free(l);
+}
+
+/* It is watched again from now on: it may have died after all, just after it stored this. */
+static void on_alive(struct loss_user *user, const struct loss *l, struct span entry)
+{
+    struct worker_registry *r =
+        (struct worker_registry *)((char *)user - offsetof(struct worker_registry, loss_user));
+    relay_worker_entry(r->relay, l->worker, entry, uv_now(r->context.commands->link.config->loop));
+    relay_flush(r->relay);
 }
 
 static void on_entries(struct command *self, const redisReply *reply)

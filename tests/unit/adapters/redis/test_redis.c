@@ -194,19 +194,33 @@ static void publish_note(struct fixture *f, const char *channel, const char *tex
     publish(f, channel, &event);
 }
 
-/* A worker that executes a prompt stores its entry and says so, as the contract has it. */
-static void beat(struct fixture *f, const char *worker, const char *boot, const char *sid, const char *prompt)
+/* The entry of a worker that executes a prompt, as it is stored and told. */
+static void pack_entry(msgpack_sbuffer *entry, const char *boot, const char *sid, const char *prompt, int at)
 {
-    msgpack_sbuffer entry, event;
-    msgpack_sbuffer_init(&entry);
-    msgpack_sbuffer_init(&event);
-    pack(&entry,
+    msgpack_sbuffer_init(entry);
+    pack(entry,
          "mss"
          "si"
          "ss"
          "ss"
          "si",
-         5, "boot", boot, "queue_remaining", 3, "sid", sid, "prompt_id", prompt, "at", 1);
+         5, "boot", boot, "queue_remaining", 3, "sid", sid, "prompt_id", prompt, "at", at);
+}
+
+static void store_entry(struct fixture *f, const char *worker, const char *boot, int at)
+{
+    msgpack_sbuffer entry;
+    pack_entry(&entry, boot, "s", "p", at);
+    freeReplyObject(redis_server_do(&f->server, "HSET comfy:workers %s %b", worker, entry.data, entry.size));
+    msgpack_sbuffer_destroy(&entry);
+}
+
+/* It stores its entry and says so, as the contract has it. */
+static void beat(struct fixture *f, const char *worker, const char *boot, const char *sid, const char *prompt)
+{
+    msgpack_sbuffer entry, event;
+    pack_entry(&entry, boot, sid, prompt, 1);
+    msgpack_sbuffer_init(&event);
     freeReplyObject(redis_server_do(&f->server, "HSET comfy:workers %s %b", worker, entry.data, entry.size));
     pack(&event,
          "mss"
@@ -504,13 +518,49 @@ static struct worker a_worker(const char *id, const char *boot, const char *sid,
     const char *values[] = {id, boot, sid, prompt};
     for (int i = 0; i < 4; i++)
         texts[i] = (struct worker_text){(uint8_t *)values[i], strlen(values[i])};
-    return (struct worker){.id = texts[0], .boot = texts[1], .sid = texts[2], .prompt = texts[3]};
+    return (struct worker){.id = texts[0], .boot = texts[1], .sid = texts[2], .prompt = texts[3], .at_ms = 1};
 }
 
 static void lose(struct redis_relay *r, struct worker w, bool is_restart)
 {
     struct registry *registry = redis_registry(r->redis);
     registry->lost(registry, &w, is_restart, SPAN_NONE);
+}
+
+/* The relay did not hear it, as when it was stopped itself; what the worker stored meanwhile shows that it
+ * lives. */
+static void worker_whose_entry_is_newer_than_what_was_heard_lives(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *r = add_relay(f, f->server.url);
+    r->options.worker_timeout_ms = 60000;
+    assert_null(redis_relay_open(r));
+    await_or_fail(f, is_ready, r, "a subscription");
+    attach_ready(f, r, &f->socket, "s");
+    store_entry(f, "w", "b1", 2);
+    lose(r, a_worker("w", "b1", "s", "p"), false);
+    await_or_fail(f, is_watched, r, "the worker");
+    assert_int_equal(r->relay.workers.items[0].at_ms, 2);
+    publish_note(f, "comfy:sid:{s}", "all is well");
+    await_text(f, &f->socket, "all is well");
+    assert_int_equal(redis_relay_count(f->socket.text, "WorkerLost"), 0);
+    assert_int_equal(redis_server_count(&f->server, "HEXISTS comfy:workers w"), 1);
+    assert_int_equal(redis_server_count(&f->server, "EXISTS comfy:lost:p"), 0);
+}
+
+/* It stored a newer entry, died before it told of it, and is silent from then on. */
+static void worker_that_died_after_it_stored_its_entry_is_lost_all_the_same(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *r = open_ready(f);
+    attach_ready(f, r, &f->socket, "s");
+    beat(f, "w", "b1", "s", "p");
+    await_or_fail(f, is_watched, r, "the worker");
+    store_entry(f, "w", "b1", 2);
+    await_log(f, r, "worker is not lost");
+    await_text(f, &f->socket, "\"node\":null");
+    expect_one_end(&f->socket, "w");
+    assert_int_equal(redis_server_count(&f->server, "HEXISTS comfy:workers w"), 0);
 }
 
 /* Both losses take the same steps, so when the second is done, so is the first. */
@@ -613,6 +663,8 @@ int main(void)
         promise(workers_are_read_at_the_start),
         promise(lost_prompt_is_ended_once_when_two_relays_race),
         promise(silent_workers_entry_is_deleted_and_its_prompt_ended),
+        promise(worker_whose_entry_is_newer_than_what_was_heard_lives),
+        promise(worker_that_died_after_it_stored_its_entry_is_lost_all_the_same),
         promise(entry_of_a_newer_life_stays),
         promise(prompt_whose_end_is_in_the_log_is_not_ended_again),
         promise(prompt_that_another_relay_ends_is_left_to_it),
