@@ -24,7 +24,7 @@ static void say(struct told *t, const char *what, struct span a, struct span b)
 {
     size_t used = strlen(t->text);
     snprintf(t->text + used, sizeof t->text - used, "%s %.*s %.*s\n", what, (int)a.len, (const char *)a.bytes,
-             (int)b.len, (const char *)b.bytes);
+             (int)b.len, b.len > 0 ? (const char *)b.bytes : "");
 }
 
 static struct told *told_of(struct pubsub_user *user)
