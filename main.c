@@ -1,7 +1,9 @@
 /* comfy-relay: a line for each adapter, in the order of the data path, and the way down again. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <uv.h>
 
@@ -191,10 +193,21 @@ static int run(struct program *p)
     return error < 0 ? 1 : 0;
 }
 
+/* A descriptor 0, 1 or 2 that was closed by the parent would be taken by a socket, and logged to. */
+static bool open_standard_streams(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR);
+    return fd >= 0 && close(fd) == 0;
+}
+
 int main(int argc, char **argv, char **env)
 {
     static struct program p = {.ops_source = {not_ready, measure}, .on_signal = {on_stop, on_reload}};
     int exit_code = 0;
+    if (!open_standard_streams())
+        return 1;
     if (config_load(&p.config, argc, argv, env, stdout, stderr, &exit_code) == CONFIG_RUN) {
         p.logger = (struct logger){stderr, p.config.options.log_level, p.config.options.log_format};
         exit_code = run(&p);

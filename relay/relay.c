@@ -69,7 +69,7 @@ static void note(struct relay *r, struct session *s, const struct event *e, enum
 {
     bool is_end = event_ends_prompt(e);
     if (is_end)
-        workers_prompt_ended(&r->workers, r->ports.codec->read_str(r->ports.codec, e->prompt));
+        workers_prompt_ended(&r->workers, e->worker, r->ports.codec->read_str(r->ports.codec, e->prompt));
     if (!s)
         return;
     if (is_end)
@@ -281,12 +281,13 @@ static void silence_older(struct relay *r, struct session *s)
     TAILQ_FOREACH (c, &s->cursors, in_session) {
         if (c->state == CURSOR_SILENT)
             break; /* and so are those that are older still */
-        if (c->state == CURSOR_WAITING)
-            TAILQ_REMOVE(&r->waiting, c, in_waiting);
+        if (c->state == CURSOR_WAITING) {
+            go_live(r, c); /* its first status it gets in any case */
+            delivery_resume(r, c);
+        }
         c->state = CURSOR_SILENT;
         cursor_drop_own(c);
     }
-    delivery_trim(s);
 }
 
 static void open_session(struct relay *r, struct session *s)

@@ -30,6 +30,7 @@ static void free_texts(struct worker *w)
     free(w->boot.bytes);
     free(w->sid.bytes);
     free(w->prompt.bytes);
+    free(w->ended.bytes);
 }
 
 void workers_deinit(struct workers *ws)
@@ -125,8 +126,9 @@ static void say_goodbye(struct workers *ws, struct span id)
 
 static int take_texts(struct worker *w, const struct heartbeat *h)
 {
+    bool has_ended = span_equals(worker_span(w->ended), h->prompt);
     bool is_taken = set_text(&w->boot, h->boot) == 0 && set_text(&w->sid, h->sid) == 0 &&
-                    set_text(&w->prompt, h->prompt) == 0;
+                    set_text(&w->prompt, has_ended ? SPAN_NONE : h->prompt) == 0;
     if (!is_taken) /* half of it would be wrong about what it executes */
         set_text(&w->prompt, SPAN_NONE);
     return is_taken ? 0 : -ENOMEM;
@@ -160,11 +162,22 @@ int workers_entry(struct workers *ws, struct span id, const struct heartbeat *h,
     return is_old ? 0 : workers_heartbeat(ws, id, h, now_ms, l);
 }
 
-void workers_prompt_ended(struct workers *ws, struct span prompt)
+static void note_ended(struct worker *w, struct span prompt)
 {
-    for (size_t i = 0; i < ws->count; i++)
-        if (prompt.len > 0 && span_equals(worker_span(ws->items[i].prompt), prompt))
-            set_text(&ws->items[i].prompt, SPAN_NONE);
+    set_text(&w->prompt, SPAN_NONE);
+    set_text(&w->ended, prompt); /* without memory it may be told of twice */
+}
+
+void workers_prompt_ended(struct workers *ws, struct span id, struct span prompt)
+{
+    if (prompt.len == 0)
+        return;
+    for (size_t i = 0; i < ws->count; i++) {
+        struct worker *w = &ws->items[i];
+        bool is_it = id.len > 0 && span_equals(worker_span(w->id), id);
+        if (is_it || span_equals(worker_span(w->prompt), prompt))
+            note_ended(w, prompt);
+    }
 }
 
 void workers_expire(struct workers *ws, uint64_t now_ms, uint64_t timeout_ms, struct workers_listener *l)

@@ -29,6 +29,7 @@ struct worker {
     struct worker_text boot;
     struct worker_text sid;
     struct worker_text prompt; /* empty: none, or it was seen to end */
+    struct worker_text ended;  /* the prompt that was seen to end last: a late heartbeat may still name it */
     int64_t share;
     int64_t at_ms;
     uint64_t seen_ms;
@@ -68,8 +69,8 @@ int workers_heartbeat(struct workers *ws, struct span id, const struct heartbeat
 /* The same, read from Redis: it counts only when no newer one has been heard. */
 int workers_entry(struct workers *ws, struct span id, const struct heartbeat *h, uint64_t now_ms,
                   struct workers_listener *l) __attribute__((warn_unused_result));
-/* This prompt has ended, whoever ran it. */
-void workers_prompt_ended(struct workers *ws, struct span prompt);
+/* This prompt has ended: `id` (empty: not known who) said so, and others may have named it too. */
+void workers_prompt_ended(struct workers *ws, struct span id, struct span prompt);
 /* Removes those that are silent for timeout_ms, telling the listener. */
 void workers_expire(struct workers *ws, uint64_t now_ms, uint64_t timeout_ms, struct workers_listener *l);
 /* When workers_expire() next has something to do; UINT64_MAX: never. */

@@ -311,12 +311,29 @@ static void a_prompt_that_ended_is_not_ended_again_when_its_worker_is_lost(void 
     setup(&f);
     hear(&f, "w", beat("b", 5, "p", 1), 0);
     hear(&f, "v", beat("b", 2, "q", 1), 500);
-    workers_prompt_ended(&f.workers, SPAN_NONE);
-    workers_prompt_ended(&f.workers, span_str("p"));
+    workers_prompt_ended(&f.workers, SPAN_NONE, SPAN_NONE);
+    workers_prompt_ended(&f.workers, SPAN_NONE, span_str("p"));
     expire(&f, 1000);
     assert_string_equal(f.witness.text, "w boot=b prompt= share=5;");
     expire(&f, 1500);
     assert_string_equal(f.witness.text, "w boot=b prompt= share=5;v boot=b prompt=q share=2;");
+    teardown(&f);
+}
+
+static void a_heartbeat_that_still_names_an_ended_prompt_does_not_bring_it_back(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    hear(&f, "w", beat("b", 1, "", 1), 0);
+    workers_prompt_ended(&f.workers, span_str("w"), span_str("p"));
+    hear(&f, "w", beat("b", 1, "p", 2), 0);
+    read_entry(&f, "w", beat("b", 1, "p", 2), 0);
+    hear(&f, "v", beat("b", 1, "q", 1), 0);
+    workers_prompt_ended(&f.workers, SPAN_NONE, span_str("q"));
+    read_entry(&f, "v", beat("b", 1, "q", 1), 0);
+    expire(&f, 1000);
+    assert_string_equal(f.witness.text, "v boot=b prompt= share=1;w boot=b prompt= share=1;");
     teardown(&f);
 }
 
@@ -371,6 +388,7 @@ int main(void)
         cmocka_unit_test(an_entry_with_another_boot_is_a_restart),
         cmocka_unit_test(an_entry_counts_for_one_that_only_sent_its_share),
         cmocka_unit_test(a_prompt_that_ended_is_not_ended_again_when_its_worker_is_lost),
+        cmocka_unit_test(a_heartbeat_that_still_names_an_ended_prompt_does_not_bring_it_back),
         cmocka_unit_test(the_next_expiry_is_that_of_the_one_silent_longest),
         cmocka_unit_test(a_thousand_workers_are_told_apart),
     };
