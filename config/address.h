@@ -10,16 +10,15 @@
 
 #define ADDRESS_ALLOWED "host:port, [IPv6]:port or unix:/path"
 
-#define ADDRESS_LIST_MAX 16 /* in one option */
+#define ADDRESS_LIST_MAX 16  /* in one option */
+#define ADDRESS_PATH_MAX 107 /* bytes of a Unix socket's path: the system has room for no more (unix(7)) */
 
 enum address_kind { ADDRESS_TCP, ADDRESS_UNIX };
 
 struct address {
-#define ADDRESS_LIST_MAX 16 /* in one option */
-
     enum address_kind kind;
     uint16_t port;
-    char name[256]; /* the host, without brackets; or the path, at most 107 bytes */
+    char name[256]; /* the host, without brackets; or the path, at most ADDRESS_PATH_MAX bytes */
     char text[272]; /* as it was written */
 };
 

@@ -7,7 +7,6 @@
 #include "adapters/websocket/conn.h"
 #include "adapters/websocket/flags.h"
 
-#define LISTENERS_MAX        16
 #define CODE_SERVICE_RESTART 1012
 #define NEVER                UINT64_MAX
 
@@ -25,7 +24,7 @@ struct server {
     struct drain drain;
     uv_timer_t timer;  /* one for all connections */
     uint64_t armed_ms; /* when it fires; NEVER */
-    struct listener *listeners[LISTENERS_MAX];
+    struct listener *listeners[ADDRESS_LIST_MAX];
     size_t listener_count;
     char where[sizeof(((struct address *)NULL)->text)];
     bool is_closing;
@@ -192,7 +191,7 @@ static void close_listeners(struct server *s)
 
 int server_open(struct server *s, struct relay *relay, const char **where)
 {
-    struct address addresses[LISTENERS_MAX];
+    struct address addresses[ADDRESS_LIST_MAX];
     s->shared.relay = relay;
     *where = "features";
     int error = server_reload(s);
@@ -200,7 +199,7 @@ int server_open(struct server *s, struct relay *relay, const char **where)
         return error;
     snprintf(s->where, sizeof s->where, "%s", s->shared.options->listen);
     *where = s->where;
-    int n = address_parse_list(addresses, LISTENERS_MAX, span_str(s->shared.options->listen));
+    int n = address_parse_list(addresses, ADDRESS_LIST_MAX, span_str(s->shared.options->listen));
     if (n <= 0)
         return n < 0 ? n : -EINVAL;
     for (int i = 0; i < n; i++) {
