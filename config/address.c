@@ -2,13 +2,15 @@
 #include "config/address.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <sys/un.h>
 
 #include "config/list.h"
 
-#define UNIX_PREFIX   "unix:"
-#define PATH_MAX_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
+#define UNIX_PREFIX "unix:"
+
+static_assert(ADDRESS_PATH_MAX + 1 == sizeof(((struct sockaddr_un *)NULL)->sun_path), "a path and its NUL");
 
 static void copy_text(char *to, struct span from)
 {
@@ -58,7 +60,7 @@ static bool is_host(const char *text)
 
 static int parse_unix(struct address *a, struct span path)
 {
-    if (path.len == 0 || path.len >= PATH_MAX_SIZE || memchr(path.bytes, '\0', path.len) != NULL)
+    if (path.len == 0 || path.len > ADDRESS_PATH_MAX || memchr(path.bytes, '\0', path.len) != NULL)
         return -EINVAL;
     a->kind = ADDRESS_UNIX;
     copy_text(a->name, path);

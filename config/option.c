@@ -93,8 +93,11 @@ static const struct option_type type_ADDRESSES = {
     .check = check_addresses};
 static const struct option_type type_ADDRESS = {
     .word = "ADDRESS", .allowed = ADDRESS_ALLOWED ", or nothing", .check = check_address};
-static const struct option_type type_REDIS_URL = {
-    .word = "URL", .allowed = REDIS_URL_ALLOWED, .check = check_redis_url, .write = redis_url_write_masked};
+static const struct option_type type_REDIS_URL = {.word = "URL",
+                                                  .allowed = REDIS_URL_ALLOWED
+                                                  ", the path of at most " TEXT_OF(ADDRESS_PATH_MAX) " bytes",
+                                                  .check = check_redis_url,
+                                                  .write = redis_url_write_masked};
 static const struct option_type type_WORD = {
     .word = "WORD", .allowed = "1 to 64 visible ASCII characters other than { and }", .check = check_word};
 static const struct option_type type_FILENAME = {.word = "FILE", .allowed = "the name of a file, or nothing"};

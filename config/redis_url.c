@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/address.h"
+
 #define MASK "***"
 
 static int hex_digit(char c)
@@ -127,7 +129,7 @@ static int read_unix(struct redis_url *u, char *rest)
     u->host = path;
     if (query != NULL && (strncmp(query, "db=", 3) != 0 || parse_number(query + 3, &u->database) < 0))
         return -EINVAL;
-    return decode(path);
+    return decode(path) < 0 || strlen(path) > ADDRESS_PATH_MAX ? -EINVAL : 0;
 }
 
 static int refuse(struct redis_url *u, char *rest)

@@ -2,7 +2,7 @@
  *
  *     redis://[user[:password]@]host[:port][/db]        redis+unix://[user[:password]@]/path[?db=N]
  *
- * User, password and path are percent-decoded. */
+ * User, password and path are percent-decoded; the path then has at most ADDRESS_PATH_MAX bytes. */
 #ifndef CONFIG_REDIS_URL_H
 #define CONFIG_REDIS_URL_H
 

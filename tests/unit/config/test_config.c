@@ -240,10 +240,12 @@ static const struct wrong wrongs[] = {
     {"", "--redis.url http://u:SECRET@h", "", 2,
      "command line: redis.url = \"http://u:***@h\" is not allowed; allowed: "
      "redis://[user:password@]host[:port][/db] "
-     "or redis+unix://[user:password@]/path[?db=N]"},
+     "or redis+unix://[user:password@]/path[?db=N], the path of at most 107 bytes"},
     {"", "", "COMFY_RELAY_REDIS_URL=rediss://u:SECRET@h", 1,
      "env COMFY_RELAY_REDIS_URL: redis.url = \"rediss://u:***@h\" is not supported by this version; allowed: "
-     "redis://[user:password@]host[:port][/db] or redis+unix://[user:password@]/path[?db=N]"},
+     "redis://[user:password@]host[:port][/db] or redis+unix://[user:password@]/path[?db=N], the path of at "
+     "most "
+     "107 bytes"},
     {"", "--drain.tme 5s", "", 2,
      "command line: unknown option drain.tme = \"5s\"; allowed are the options that comfy-relay --help "
      "lists"},

@@ -105,6 +105,23 @@ static void what_is_no_url_is_refused(void **state)
     }
 }
 
+/* libuv would cut it short, and connect to another one. */
+static void a_path_fits_a_socket_address_or_is_refused(void **state)
+{
+    char text[200] = "redis+unix:///%41";
+    size_t head = strlen(text);
+    struct redis_url u;
+    (void)state;
+    memset(text + head, 'p', 105); /* after "/A" */
+    assert_int_equal(redis_url_parse(&u, text), 0);
+    assert_int_equal(strlen(u.host), 107);
+    redis_url_deinit(&u);
+    text[head + 105] = 'p';
+    assert_int_equal(redis_url_parse(&u, text), -EINVAL);
+    strcpy(text + head + 106, "?db=1");
+    assert_int_equal(redis_url_parse(&u, text), -EINVAL);
+}
+
 static void tls_and_sentinel_are_known_but_not_supported(void **state)
 {
     struct redis_url u;
@@ -147,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_part_of_a_url_is_read),
         cmocka_unit_test(what_is_no_url_is_refused),
+        cmocka_unit_test(a_path_fits_a_socket_address_or_is_refused),
         cmocka_unit_test(tls_and_sentinel_are_known_but_not_supported),
         cmocka_unit_test(a_password_is_never_shown),
     };
