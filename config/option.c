@@ -54,10 +54,11 @@ static int check_word(const char *text)
     return len > 0 && len <= 64 && text[len] == '\0' ? 0 : -EINVAL;
 }
 
+/* Numbers as doubles: what is stored is the text, and whoever reads it may have integers beyond 64 bits. */
 static int check_json(const char *text)
 {
     json_error_t why;
-    json_t *value = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+    json_t *value = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &why);
     if (value == NULL && json_error_code(&why) == json_error_out_of_memory)
         return -ENOMEM;
     bool is_object = json_is_object(value);

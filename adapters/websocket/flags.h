@@ -15,7 +15,8 @@ enum flags_verdict {
 enum flags_verdict flags_read(struct span text, bool *wants_metadata);
 
 /* The server's answer, {"type":"feature_flags","data":<features>}, with the white space between tokens left
- * out. The caller owns it. NULL: *error is -EINVAL when `features` is no JSON object, or -ENOMEM. */
-struct frame *flags_reply(const char *features, int *error);
+ * out. `features` is the option, a JSON object: that is checked where options are. The caller owns the frame. NULL:
+ * there is no memory. */
+struct frame *flags_reply(const char *features);
 
 #endif

@@ -161,10 +161,9 @@ bool server_is_draining(const struct server *s)
 
 int server_reload(struct server *s)
 {
-    int error;
-    struct frame *features = flags_reply(s->shared.options->features, &error);
+    struct frame *features = flags_reply(s->shared.options->features);
     if (!features)
-        return error;
+        return -ENOMEM;
     frame_unref(s->shared.features);
     s->shared.features = features;
     return 0;

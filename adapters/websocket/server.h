@@ -20,7 +20,7 @@ struct sockets *server_sockets(struct server *s);
 int server_open(struct server *s, struct relay *relay, const char **where)
     __attribute__((warn_unused_result));
 
-/* Options have changed in place (SIGHUP). -EINVAL and no change when the features are no JSON object. */
+/* Options have changed in place (SIGHUP). 0; or -ENOMEM, and the features are those from before. */
 int server_reload(struct server *s) __attribute__((warn_unused_result));
 
 /* Refuses upgrades with 503 from now on and closes the sockets with 1012, evenly over options->drain_time_ms. Calls

@@ -179,6 +179,18 @@ static void a_file_may_have_crlf_a_mark_and_comments(void **state)
     end(&r);
 }
 
+static void features_keep_their_numbers_digit_for_digit(void **state)
+{
+    struct run r;
+    (void)state;
+    begin(&r, "features = {\"x\": 18446744073709551615, \"y\": [0.10000000000000000001, \"\\u0000\"]}\n");
+    load(&r, "--config %F", "");
+    assert_string_equal(r.err, "");
+    assert_string_equal(r.config.options.features,
+                        "{\"x\": 18446744073709551615, \"y\": [0.10000000000000000001, \"\\u0000\"]}");
+    end(&r);
+}
+
 static void features_reach_to_the_end_of_their_line(void **state)
 {
     struct run r;
@@ -509,6 +521,7 @@ int main(void)
         cmocka_unit_test(an_empty_value_is_a_value),
         cmocka_unit_test(a_file_may_have_crlf_a_mark_and_comments),
         cmocka_unit_test(features_reach_to_the_end_of_their_line),
+        cmocka_unit_test(features_keep_their_numbers_digit_for_digit),
         cmocka_unit_test(every_error_is_one_line_that_says_where_what_and_what_is_allowed),
         cmocka_unit_test(a_nul_byte_in_the_file_is_an_error),
         cmocka_unit_test(a_long_value_is_shown_in_part),

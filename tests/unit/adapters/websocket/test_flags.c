@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,6 +77,8 @@ static void json_is_read_as_leniently_as_a_stock_server_does(void **state)
         {"[\"\\ud83d\\ude00\", NaN]", "negotiated"},
         {"18446744073709551616", "negotiated"},
         {"123456789012345678901234567890", "negotiated"},
+        {"1e308", "negotiated"},
+        {"1e999", "not yet"}, /* unlike there */
         {"\"\\u0000\"", "negotiated"},
         {"nan", "not yet"},
         {"NaN1", "not yet"},
@@ -106,9 +107,7 @@ static void json_is_read_as_leniently_as_a_stock_server_does(void **state)
 static void the_reply_is_the_option_without_white_space_digit_for_digit(void **state)
 {
     (void)state;
-    int error;
-    struct frame *f =
-        flags_reply(" { \"a b\\\" c\" : 18446744073709551615,\n\"d\": [ 0.1, true ] } ", &error);
+    struct frame *f = flags_reply(" { \"a b\\\" c\" : 18446744073709551615,\n\"d\": [ 0.1, true ] } ");
     assert_non_null(f);
     char text[256];
     snprintf(text, sizeof text, "%.*s", (int)frame_payload(f).len, (const char *)frame_payload(f).bytes);
@@ -117,24 +116,12 @@ static void the_reply_is_the_option_without_white_space_digit_for_digit(void **s
     frame_unref(f);
 }
 
-static void features_that_are_no_object_are_refused(void **state)
-{
-    (void)state;
-    static const char *const texts[] = {"", "[]", "1", "{", "{\"a\":NaN}", "{} {}"};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        int error = 0;
-        assert_null(flags_reply(texts[i], &error));
-        assert_int_equal(error, -EINVAL);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_object_decides_and_a_flag_counts_only_when_true),
         cmocka_unit_test(json_is_read_as_leniently_as_a_stock_server_does),
         cmocka_unit_test(the_reply_is_the_option_without_white_space_digit_for_digit),
-        cmocka_unit_test(features_that_are_no_object_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
