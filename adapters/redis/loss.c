@@ -62,6 +62,12 @@ void loss_free(struct loss *l)
     free(l);
 }
 
+bool loss_ends(const struct loss *l, struct span worker, struct span prompt)
+{
+    return l->step >= LOSS_CLAIM && has_prompt(l) && span_equals(l->worker, worker) &&
+           span_equals(l->prompt, prompt);
+}
+
 static void tell(const struct loss *l, const char *message, const char *error)
 {
     char sid[SID_SHORT_BYTES] = "";

@@ -56,6 +56,9 @@ struct loss *loss_new(const struct loss_context *context, struct loss_user *user
 /* Not while a command is under way. */
 void loss_free(struct loss *l);
 
+/* It is about to end this prompt of this worker, and nothing can keep it from that any more. */
+bool loss_ends(const struct loss *l, struct span worker, struct span prompt);
+
 /* Takes the next step, unless one is under way or there is no connection. */
 void loss_go_on(struct loss *l);
 

@@ -1,5 +1,8 @@
 #include "adapters/redis/registry.h"
 
+#define LOG_INTERVAL_MS 10000
+#define LOG_BURST       20
+
 static void lost(struct registry *self, const struct worker *w, bool is_restart, struct span node);
 static void on_done(struct loss_user *user, struct loss *l);
 static void on_alive(struct loss_user *user, const struct loss *l, struct span entry);
@@ -12,6 +15,7 @@ void registry_init(struct worker_registry *r, struct commands *commands, const s
         .port = {.lost = lost},
         .context = {.commands = commands, .options = options, .logger = logger},
         .loss_user = {.on_done = on_done, .on_alive = on_alive},
+        .log_limit = {.interval_ms = LOG_INTERVAL_MS, .burst = LOG_BURST},
         .read = {.on_reply = on_entries},
     };
 }
@@ -64,22 +68,48 @@ static struct span shortened(struct span s)
     return span_of(s.bytes, s.len < 64 ? s.len : 64);
 }
 
+static void tell(struct worker_registry *r, enum log_level level, const char *message, const struct worker *w)
+{
+    uint64_t suppressed = 0;
+    if (!log_limit_pass(&r->log_limit, uv_now(r->context.commands->link.config->loop), &suppressed))
+        return;
+    LOGGER_AT(r->context.logger, level, message, LOG_SPAN("worker", shortened(worker_span(w->id))),
+              LINK_HELD_BACK(suppressed));
+}
+
+static bool is_ended_already(const struct worker_registry *r, const struct worker *w)
+{
+    for (const struct loss *l = r->losses; l; l = l->next)
+        if (loss_ends(l, worker_span(w->id), worker_span(w->prompt)))
+            return true;
+    return false;
+}
+
+static void add(struct worker_registry *r, struct loss *l)
+{
+    l->next = r->losses;
+    r->losses = l;
+    r->loss_count++;
+}
+
 static void lost(struct registry *self, const struct worker *w, bool is_restart, struct span node)
 {
     struct worker_registry *r =
         (struct worker_registry *)((char *)self - offsetof(struct worker_registry, port));
+    struct worker what = *w; /* is to be seen to */
     struct loss *l = NULL;
-    logger_warn(r->context.logger, is_restart ? "worker restarted" : "worker lost",
-                LOG_SPAN("worker", shortened(worker_span(w->id))));
+    tell(r, LOG_WARN, is_restart ? "worker restarted" : "worker lost", w);
+    if (is_ended_already(r, w))
+        what.prompt = (struct worker_text){0};
+    if (is_restart && (what.sid.len == 0 || what.prompt.len == 0))
+        return;
     if (r->loss_count < REGISTRY_LOSSES_MAX)
-        l = loss_new(&r->context, &r->loss_user, w, is_restart, node);
+        l = loss_new(&r->context, &r->loss_user, &what, is_restart, node);
     if (!l) {
-        logger_error(r->context.logger, "no room to end the prompt of a lost worker");
+        tell(r, LOG_ERROR, "no room to end the prompt of a lost worker", w);
         return;
     }
-    l->next = r->losses;
-    r->losses = l;
-    r->loss_count++;
+    add(r, l);
     loss_go_on(l);
 }
 

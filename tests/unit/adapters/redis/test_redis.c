@@ -15,6 +15,7 @@
 
 #define MANY  10000
 #define LARGE (60 << 20)
+#define FLOOD 2500
 
 struct fixture {
     struct redis_server server;
@@ -618,6 +619,40 @@ static void worker_lost_in_an_outage_is_seen_to_afterwards(void **state)
     await_count(f, "XLEN comfy:sid:{s}:log", 2);
 }
 
+/* A broken or hostile publisher, and among it a worker that is really lost. */
+static void flood_of_restarts_is_told_a_few_times_and_hides_no_loss(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *r = open_ready(f);
+    attach_ready(f, r, &f->socket, "s");
+    await_log(f, r, "connection=commands");
+    for (int i = 0; i < FLOOD; i++)
+        lose(r, a_worker("flood", i % 2 ? "b1" : "b2", "other", "p1"), true);
+    for (int i = 0; i < FLOOD; i++)
+        lose(r, a_worker("flood", i % 2 ? "b1" : "b2", "", ""), true);
+    lose(r, a_worker("w", "b", "s", "p2"), true);
+    await_text(f, &f->socket, "\"node\":null");
+    expect_one_end(&f->socket, "w");
+    await_count(f, "XLEN comfy:sid:{other}:log", 2);
+    assert_in_range(redis_relay_count(r->log, "worker restarted"), 1, 20);
+    assert_int_equal(redis_relay_count(r->log, "no room"), 0);
+}
+
+/* Its end is under way already, as that of a restarted one; what it has stored must go all the same. */
+static void entry_of_a_worker_that_is_lost_after_a_restart_is_deleted(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *r = open_ready(f);
+    attach_ready(f, r, &f->socket, "s");
+    await_log(f, r, "connection=commands");
+    store_entry(f, "w", "b2", 1);
+    lose(r, a_worker("w", "b1", "s", "p"), true);
+    lose(r, a_worker("w", "b2", "s", "p"), false);
+    await_text(f, &f->socket, "\"node\":null");
+    await_count(f, "HEXISTS comfy:workers w", 0);
+    expect_one_end(&f->socket, "w");
+}
+
 /* The claim is sent, its reply is not awaited: the connection is cut, and the key is there already. */
 static void cut_between_claim_and_end_loses_no_end(void **state)
 {
@@ -669,6 +704,8 @@ int main(void)
         promise(prompt_whose_end_is_in_the_log_is_not_ended_again),
         promise(prompt_that_another_relay_ends_is_left_to_it),
         promise(worker_lost_in_an_outage_is_seen_to_afterwards),
+        promise(flood_of_restarts_is_told_a_few_times_and_hides_no_loss),
+        promise(entry_of_a_worker_that_is_lost_after_a_restart_is_deleted),
         promise(cut_between_claim_and_end_loses_no_end),
         promise(log_of_another_type_does_not_keep_the_end_from_clients),
     };
