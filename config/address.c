@@ -83,16 +83,12 @@ static int parse_bracketed(struct address *a, struct span text)
 
 static int parse_host(struct address *a, struct span text)
 {
-    const uint8_t *colon = memchr(text.bytes, ':', text.len);
-    if (colon == NULL)
+    struct span host, port = text;
+    if (!span_cut(&port, ':', &host) || host.len >= sizeof(a->name) ||
+        memchr(host.bytes, '\0', host.len) != NULL)
         return -EINVAL;
-    size_t len = (size_t)(colon - text.bytes);
-    if (len >= sizeof(a->name) || memchr(text.bytes, '\0', len) != NULL)
-        return -EINVAL;
-    copy_text(a->name, span_of(text.bytes, len));
-    if (!is_host(a->name))
-        return -EINVAL;
-    return parse_port(span_of(colon + 1, text.len - len - 1), &a->port);
+    copy_text(a->name, host);
+    return is_host(a->name) ? parse_port(port, &a->port) : -EINVAL;
 }
 
 int address_parse(struct address *a, struct span text)
@@ -111,7 +107,7 @@ int address_parse_list(struct address *addresses, size_t cap, struct span list)
 {
     struct span item;
     size_t count = 0;
-    if (list_trim(list).len == 0)
+    if (span_trim(list).len == 0)
         return 0;
     while (list_next(&list, &item)) {
         if (count == cap)

@@ -1,8 +1,6 @@
 /* The configuration file: name = value, under [section]. */
 #include "config/ini.h"
 
-#include "config/list.h"
-
 #define BYTE_ORDER_MARK "\xEF\xBB\xBF"
 
 void ini_init(struct ini *ini, struct span text)
@@ -13,15 +11,12 @@ void ini_init(struct ini *ini, struct span text)
 
 static struct span next_line(struct ini *ini)
 {
-    const uint8_t *begin = ini->rest.bytes;
-    const uint8_t *end = memchr(begin, '\n', ini->rest.len);
-    size_t len = end == NULL ? ini->rest.len : (size_t)(end - begin);
-    size_t taken = end == NULL ? len : len + 1;
-    ini->rest = span_of(begin + taken, ini->rest.len - taken);
+    struct span line;
+    span_cut(&ini->rest, '\n', &line);
     ini->line++;
-    if (len > 0 && begin[len - 1] == '\r')
-        len--;
-    return list_trim(span_of(begin, len));
+    if (line.len > 0 && line.bytes[line.len - 1] == '\r')
+        line.len--;
+    return span_trim(line);
 }
 
 static enum ini_result bad(struct ini_entry *entry, const char *why)
@@ -35,19 +30,18 @@ static const char *read_section(struct ini *ini, struct span line)
 {
     if (line.bytes[line.len - 1] != ']')
         return "a section without a ] at its end";
-    ini->section = list_trim(span_of(line.bytes + 1, line.len - 2));
+    ini->section = span_trim(span_of(line.bytes + 1, line.len - 2));
     return ini->section.len == 0 ? "a section without a name" : NULL;
 }
 
 static enum ini_result read_entry(const struct ini *ini, struct span line, struct ini_entry *entry)
 {
-    const uint8_t *equals = memchr(line.bytes, '=', line.len);
-    if (equals == NULL)
+    struct span name, value = line;
+    if (!span_cut(&value, '=', &name))
         return bad(entry, "neither `name = value` nor [section] nor a comment");
-    size_t len = (size_t)(equals - line.bytes);
     entry->section = ini->section;
-    entry->name = list_trim(span_of(line.bytes, len));
-    entry->value = list_trim(span_of(equals + 1, line.len - len - 1));
+    entry->name = span_trim(name);
+    entry->value = span_trim(value);
     return entry->name.len == 0 ? bad(entry, "a value without a name") : INI_ENTRY;
 }
 

@@ -3,17 +3,9 @@
 
 #include "relay/utf8.h"
 
-static bool is_control(struct span character)
-{
-    uint8_t c = character.bytes[0];
-    if (character.len == 1)
-        return c < 0x20 || c == 0x7f;
-    return character.len == 2 && c == 0xc2 && character.bytes[1] < 0xa0; /* U+0080 to U+009F */
-}
-
 static void write_character(struct span character, bool is_text, FILE *to)
 {
-    if (is_text && !is_control(character)) {
+    if (is_text && !utf8_is_control(character)) {
         fwrite(character.bytes, 1, character.len, to);
         return;
     }

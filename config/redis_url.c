@@ -7,16 +7,9 @@
 #include <string.h>
 
 #include "config/address.h"
+#include "relay/hex.h"
 
 #define MASK "***"
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 'a' ^ 'A';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* Percent-decodes in place. */
 static int decode(char *text)
@@ -27,8 +20,8 @@ static int decode(char *text)
             *to++ = *from;
             continue;
         }
-        int high = hex_digit(from[1]);
-        int low = high < 0 ? -1 : hex_digit(from[2]);
+        int high = hex_value((uint8_t)from[1]);
+        int low = high < 0 ? -1 : hex_value((uint8_t)from[2]);
         if (low < 0 || (high | low) == 0)
             return -EINVAL;
         *to++ = (char)(high << 4 | low);

@@ -7,9 +7,7 @@
 static bool is_allowed(struct span character)
 {
     uint8_t c = character.bytes[0];
-    if (c < 0x20 || c == 0x7f || c == '{' || c == '}')
-        return false;
-    return !(c == 0xc2 && character.bytes[1] < 0xa0); /* C1: U+0080 to U+009F */
+    return c != '{' && c != '}' && !utf8_is_control(character);
 }
 
 bool sid_is_valid(struct span sid)

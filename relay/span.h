@@ -40,4 +40,14 @@ static inline bool span_starts_with(struct span a, const char *prefix)
     return a.len >= n && memcmp(a.bytes, prefix, n) == 0;
 }
 
+/* ASCII letters have no case here; all else must be equal. */
+bool span_equals_ignoring_case(struct span a, struct span b);
+
+/* Without the blanks (space, tab) at both ends. */
+struct span span_trim(struct span s);
+
+/* Cuts what is before the first c off *s, and that c. False when there is none: then *before is all of it, and
+ * *s is SPAN_NONE. */
+bool span_cut(struct span *s, char c, struct span *before);
+
 #endif

@@ -29,3 +29,9 @@ int utf8_next(struct span s)
     }
     return length;
 }
+
+bool utf8_is_control(struct span s)
+{
+    uint8_t c = s.bytes[0];
+    return c < 0x20 || c == 0x7f || (c == 0xc2 && s.bytes[1] < 0xa0);
+}

@@ -10,4 +10,7 @@
  *       one U+FFFD (Unicode 15, section 3.9, "U+FFFD Substitution of Maximal Subparts") */
 int utf8_next(struct span s);
 
+/* True when the well-formed character that begins at s.bytes is a control: C0, DEL or C1 (U+0080 to U+009F). */
+bool utf8_is_control(struct span s);
+
 #endif

@@ -3,6 +3,8 @@
 
 #include <strings.h>
 
+#include "config/list.h"
+
 /* RFC 9110, section 5.6.2. */
 static bool is_token_char(uint8_t c)
 {
@@ -19,36 +21,6 @@ static bool is_token(struct span s)
     return s.len > 0;
 }
 
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct span trim(struct span s)
-{
-    while (s.len > 0 && is_blank(s.bytes[0]))
-        s = span_of(s.bytes + 1, s.len - 1);
-    while (s.len > 0 && is_blank(s.bytes[s.len - 1]))
-        s.len--;
-    return s;
-}
-
-static bool equals_ignoring_case(struct span s, const char *word)
-{
-    return s.len == strlen(word) && strncasecmp((const char *)s.bytes, word, s.len) == 0;
-}
-
-/* What is before the first c; the rest, without it, stays in *s. False when there is none. */
-static bool cut(struct span *s, char c, struct span *before)
-{
-    const uint8_t *at = s->len > 0 ? memchr(s->bytes, c, s->len) : NULL;
-    if (!at)
-        return false;
-    *before = span_of(s->bytes, (size_t)(at - s->bytes));
-    *s = span_of(at + 1, s->len - before->len - 1);
-    return true;
-}
-
 /* No line holds a control character; bytes above 0x7f are let through as RFC 9110, section 5.5 has it. */
 static bool is_clean(struct span s)
 {
@@ -61,10 +33,9 @@ static bool is_clean(struct span s)
 /* Cuts one line, without its CRLF, off the front of *rest. */
 static enum request_result next_line(struct span *rest, struct span *line)
 {
-    if (!cut(rest, '\n', line)) {
-        bool ends_in_cr = rest->len > 0 && rest->bytes[rest->len - 1] == '\r';
-        return is_clean(span_of(rest->bytes, rest->len - ends_in_cr)) ? REQUEST_INCOMPLETE
-                                                                      : REQUEST_MALFORMED;
+    if (!span_cut(rest, '\n', line)) {
+        line->len -= line->len > 0 && line->bytes[line->len - 1] == '\r';
+        return is_clean(*line) ? REQUEST_INCOMPLETE : REQUEST_MALFORMED;
     }
     if (line->len == 0 || line->bytes[line->len - 1] != '\r')
         return REQUEST_MALFORMED;
@@ -116,11 +87,8 @@ static bool parse_target(struct request *r)
     } else {
         return !span_is(r->method, "GET");
     }
-    struct span path, rest = r->path;
-    if (cut(&rest, '?', &path)) {
-        r->path = path;
-        r->query = rest;
-    }
+    r->query = r->path;
+    span_cut(&r->query, '?', &r->path);
     if (r->path.len == 0) /* http://host means http://host/ */
         r->path = span_str("/");
     return true;
@@ -128,7 +96,7 @@ static bool parse_target(struct request *r)
 
 static bool parse_request_line(struct request *r, struct span line)
 {
-    if (!cut(&line, ' ', &r->method) || !cut(&line, ' ', &r->target))
+    if (!span_cut(&line, ' ', &r->method) || !span_cut(&line, ' ', &r->target))
         return false;
     return is_token(r->method) && parse_version(r, line) && parse_target(r);
 }
@@ -136,7 +104,7 @@ static bool parse_request_line(struct request *r, struct span line)
 static bool is_field_line(struct span line)
 {
     struct span name;
-    return cut(&line, ':', &name) && is_token(name);
+    return span_cut(&line, ':', &name) && is_token(name);
 }
 
 /* What the fields say of the message itself (RFC 9112, sections 3.2 and 6). */
@@ -147,7 +115,7 @@ static bool parse_framing(struct request *r)
         return false;
     struct span host = request_header(r, "Host");
     for (size_t i = 0; i < host.len; i++)
-        if (is_blank(host.bytes[i]) || host.bytes[i] == ',')
+        if (host.bytes[i] <= ' ' || host.bytes[i] == ',')
             return false;
     if (!r->host.bytes)
         r->host = host;
@@ -188,13 +156,13 @@ enum request_result request_parse(struct request *r, const void *bytes, size_t l
 bool request_next_field(const struct request *r, size_t *at, struct request_field *field)
 {
     struct span rest = span_of(r->fields.bytes + *at, r->fields.len - *at), line;
-    if (!cut(&rest, '\n', &line))
+    if (!span_cut(&rest, '\n', &line))
         return false;
     *at = r->fields.len - rest.len;
     line.len--;
-    if (!cut(&line, ':', &field->name))
+    if (!span_cut(&line, ':', &field->name))
         return false;
-    field->value = trim(line);
+    field->value = span_trim(line);
     return true;
 }
 
@@ -202,7 +170,7 @@ struct span request_header(const struct request *r, const char *name)
 {
     struct request_field field;
     for (size_t at = 0; request_next_field(r, &at, &field);)
-        if (equals_ignoring_case(field.name, name))
+        if (span_equals_ignoring_case(field.name, span_str(name)))
             return field.value;
     return SPAN_NONE;
 }
@@ -212,24 +180,24 @@ int request_header_count(const struct request *r, const char *name)
     struct request_field field;
     int count = 0;
     for (size_t at = 0; request_next_field(r, &at, &field);)
-        count += equals_ignoring_case(field.name, name);
+        count += span_equals_ignoring_case(field.name, span_str(name));
     return count;
 }
 
 static bool list_has_token(struct span list, const char *token)
 {
     struct span item;
-    while (cut(&list, ',', &item))
-        if (equals_ignoring_case(trim(item), token))
+    while (list_next(&list, &item))
+        if (span_equals_ignoring_case(item, span_str(token)))
             return true;
-    return equals_ignoring_case(trim(list), token);
+    return false;
 }
 
 bool request_header_has_token(const struct request *r, const char *name, const char *token)
 {
     struct request_field field;
     for (size_t at = 0; request_next_field(r, &at, &field);)
-        if (equals_ignoring_case(field.name, name) && list_has_token(field.value, token))
+        if (span_equals_ignoring_case(field.name, span_str(name)) && list_has_token(field.value, token))
             return true;
     return false;
 }

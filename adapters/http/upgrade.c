@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
-#include <strings.h>
 #include <sys/random.h>
 
 #include "config/list.h"
+#include "relay/hex.h"
 
 #define WEBSOCKET_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455, section 1.3 */
 #define KEY_LEN        24                                     /* 16 bytes in base64 */
@@ -15,14 +15,6 @@
 #define RETRY_AFTER_S  "5"
 
 /* The query */
-
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* Percent-decodes as browsers do: a '%' without two digits stays, and so does '+'. At most cap bytes are
  * written. The length that the whole has. */
@@ -41,22 +33,15 @@ static size_t percent_decode(struct span s, uint8_t *out, size_t cap)
     return n;
 }
 
-static struct span cut_at(struct span *rest, char c)
-{
-    const uint8_t *at = rest->len > 0 ? memchr(rest->bytes, c, rest->len) : NULL;
-    size_t n = at ? (size_t)(at - rest->bytes) : rest->len;
-    struct span before = span_of(rest->bytes, n);
-    *rest = at ? span_of(at + 1, rest->len - n - 1) : SPAN_NONE;
-    return before;
-}
-
 /* The value, not yet decoded, of the first parameter of this name; empty when there is none. */
 static struct span query_value(struct span query, const char *name)
 {
     uint8_t decoded[16];
     while (query.len > 0) {
-        struct span value = cut_at(&query, '&');
-        size_t n = percent_decode(cut_at(&value, '='), decoded, sizeof decoded);
+        struct span name_part, value;
+        span_cut(&query, '&', &value);
+        span_cut(&value, '=', &name_part);
+        size_t n = percent_decode(name_part, decoded, sizeof decoded);
         if (n <= sizeof decoded && span_is(span_of(decoded, n), name))
             return value;
     }
@@ -91,12 +76,6 @@ static enum reject_reason read_sid(struct upgrade *u, struct span query)
 
 /* Origins */
 
-static bool equals_ignoring_case(struct span a, struct span b)
-{
-    return a.len == b.len &&
-           (a.len == 0 || strncasecmp((const char *)a.bytes, (const char *)b.bytes, a.len) == 0);
-}
-
 /* host:port, [::1]:port or either without the port. */
 static struct span without_port(struct span authority)
 {
@@ -104,7 +83,9 @@ static struct span without_port(struct span authority)
         const uint8_t *end = memchr(authority.bytes, ']', authority.len);
         return end ? span_of(authority.bytes, (size_t)(end - authority.bytes) + 1) : SPAN_NONE;
     }
-    return cut_at(&authority, ':');
+    struct span host;
+    span_cut(&authority, ':', &host);
+    return host;
 }
 
 /* The host of scheme://host:port; empty for `null` and for whatever else is no origin. */
@@ -119,7 +100,7 @@ static struct span origin_host(struct span origin)
 static bool is_same_host(struct span origin, struct span host)
 {
     struct span own = without_port(host);
-    return own.len > 0 && equals_ignoring_case(origin_host(origin), own);
+    return own.len > 0 && span_equals_ignoring_case(origin_host(origin), own);
 }
 
 bool upgrade_allows_origin(const char *origins, struct span origin, struct span host)
@@ -128,7 +109,7 @@ bool upgrade_allows_origin(const char *origins, struct span origin, struct span 
     while (list_next(&list, &item)) {
         if (span_is(item, "*") || (span_is(item, "same-host") && is_same_host(origin, host)))
             return true;
-        if (item.len > 0 && equals_ignoring_case(item, origin))
+        if (item.len > 0 && span_equals_ignoring_case(item, origin))
             return true;
     }
     return false;

@@ -4,7 +4,8 @@
 
 #include "relay/ports.h"
 
-#define CODEC_DEPTH_MAX 64 /* the event's map is level 1 */
+#define CODEC_DEPTH_MAX  64 /* the event's map is level 1 */
+#define CODEC_DATA_LEVEL 2  /* what its `data` stands on */
 
 /* The one codec. It has no state. */
 struct codec *codec_msgpack(void);

@@ -1,11 +1,10 @@
 #include "adapters/msgpack/payload.h"
 
+#include "adapters/msgpack/codec.h"
 #include "adapters/msgpack/out.h"
 #include "adapters/msgpack/quote.h"
 #include "adapters/msgpack/transcode.h"
 #include "adapters/msgpack/unpack.h"
-
-#define LEVEL_OF_DATA 2 /* in the event's map */
 
 enum { CODE_PREVIEW = 1, CODE_UNENCODED = 2, CODE_TEXT = 3, CODE_PREVIEW_WITH_METADATA = 4 };
 enum { IMAGE_JPEG = 1, IMAGE_PNG = 2 };
@@ -29,7 +28,7 @@ static enum drop_reason transcode_data_map(struct unpack *u, struct out *o, uint
     struct member members[] = {
         {.key = "prompt_id"}, {.key = "node"}, {.key = "display_node"}, {.key = "exception_type"}};
     enum drop_reason why =
-        transcode_map(u, o, count, LEVEL_OF_DATA, members, sizeof members / sizeof members[0], NULL);
+        transcode_map(u, o, count, CODEC_DATA_LEVEL, members, sizeof members / sizeof members[0], NULL);
     event->prompt = unless_nil(members[0].value);
     event->node = unless_nil(members[1].value);
     event->display_node = unless_nil(members[2].value);
@@ -52,7 +51,7 @@ static enum drop_reason transcode_data(struct unpack *u, struct out *o, struct e
     if (v.kind == VALUE_MAP)
         return transcode_data_map(u, o, v.count, event);
     *u = before;
-    return transcode_value(u, o, LEVEL_OF_DATA);
+    return transcode_value(u, o, CODEC_DATA_LEVEL);
 }
 
 enum drop_reason payload_text(struct event *event, struct frame_builder *builder)
@@ -88,11 +87,16 @@ static enum drop_reason expect_array(struct unpack *u, uint32_t count)
     return v.count == count ? DROP_NOTHING : DROP_BAD_DATA;
 }
 
+static void store_u32(uint8_t *at, size_t n)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(n >> (24 - 8 * i));
+}
+
 static void put_u32(struct out *o, size_t n)
 {
     uint8_t *at = out_room(o, o->at, 4);
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(n >> (24 - 8 * i));
+    store_u32(at, n);
     o->at = at + 4;
 }
 
@@ -153,7 +157,7 @@ static enum drop_reason take_sized_image(struct unpack *u, int level, struct eve
 static enum drop_reason put_code_2(struct unpack *u, struct out *o, struct event *event)
 {
     struct image image;
-    enum drop_reason why = take_sized_image(u, LEVEL_OF_DATA, event, &image);
+    enum drop_reason why = take_sized_image(u, CODEC_DATA_LEVEL, event, &image);
     if (!why)
         put_preview(o, &image);
     return why;
@@ -193,7 +197,8 @@ static enum drop_reason put_metadata(struct unpack *u, struct out *o, struct eve
     if (v.kind != VALUE_MAP && v.kind != VALUE_NIL)
         return DROP_BAD_DATA;
     uint32_t count = v.kind == VALUE_MAP ? v.count : 0;
-    why = transcode_map(u, o, count, LEVEL_OF_DATA + 1, members, sizeof members / sizeof members[0], &type);
+    why =
+        transcode_map(u, o, count, CODEC_DATA_LEVEL + 1, members, sizeof members / sizeof members[0], &type);
     event->prompt = unless_nil(members[0].value);
     event->node = unless_nil(members[1].value);
     return why;
@@ -206,8 +211,7 @@ static void patch_length(struct frame_builder *b, size_t json_at)
     if (!now)
         return;
     size_t len = b->len - json_at;
-    for (int i = 0; i < 4; i++)
-        now[-(ptrdiff_t)len - 4 + i] = (uint8_t)(len >> (24 - 8 * i));
+    store_u32(now - len - 4, len);
 }
 
 /* [[format, image, max_size], metadata] */
@@ -216,7 +220,7 @@ static enum drop_reason put_code_4(struct unpack *u, struct out *o, struct event
     struct image image;
     enum drop_reason why = expect_array(u, 2);
     if (!why)
-        why = take_sized_image(u, LEVEL_OF_DATA + 1, event, &image);
+        why = take_sized_image(u, CODEC_DATA_LEVEL + 1, event, &image);
     if (why)
         return why;
     put_u32(o, CODE_PREVIEW_WITH_METADATA);

@@ -1,13 +1,12 @@
 #include "adapters/msgpack/status.h"
 
+#include "adapters/msgpack/codec.h"
 #include "adapters/msgpack/number.h"
 #include "adapters/msgpack/out.h"
 #include "adapters/msgpack/quote.h"
 #include "adapters/msgpack/transcode.h"
 #include "adapters/msgpack/unpack.h"
 #include "relay/sid.h"
-
-#define LEVEL_OF_DATA 2 /* in the event's map */
 
 static struct span text_of(struct span raw)
 {
@@ -39,7 +38,7 @@ enum drop_reason status_read_share(const struct event *event, int64_t *share)
     static const char *const path[] = {"status", "exec_info", "queue_remaining"};
     struct span at = event->data;
     for (int i = 0; i < 3; i++) {
-        enum drop_reason why = descend(&at, LEVEL_OF_DATA + i, path[i]);
+        enum drop_reason why = descend(&at, CODEC_DATA_LEVEL + i, path[i]);
         if (why)
             return why;
     }
@@ -62,7 +61,7 @@ enum drop_reason status_read_heartbeat(struct span data, struct heartbeat *heart
                               [SID] = {.key = "sid"},   [PROMPT] = {.key = "prompt_id"},
                               [AT] = {.key = "at"},     [GONE] = {.key = "gone"}};
     *heartbeat = (struct heartbeat){0};
-    enum drop_reason why = data.len > 0 ? unpack_members(data, LEVEL_OF_DATA, m, COUNT) : DROP_BAD_DATA;
+    enum drop_reason why = data.len > 0 ? unpack_members(data, CODEC_DATA_LEVEL, m, COUNT) : DROP_BAD_DATA;
     if (why)
         return why;
     struct value gone = unpack_one(m[GONE].value);
@@ -105,8 +104,8 @@ struct frame *status_make(int64_t queue_remaining, struct span sid)
 static void put_node(struct out *o, struct span node)
 {
     struct unpack check = unpack_of(node), u = check;
-    bool is_value = unpack_skip(&check, LEVEL_OF_DATA + 1) == DROP_NOTHING && check.at == check.end;
-    if (!is_value || transcode_value(&u, o, LEVEL_OF_DATA + 1) != DROP_NOTHING)
+    bool is_value = unpack_skip(&check, CODEC_DATA_LEVEL + 1) == DROP_NOTHING && check.at == check.end;
+    if (!is_value || transcode_value(&u, o, CODEC_DATA_LEVEL + 1) != DROP_NOTHING)
         o->at = out_literal(o, o->at, "null");
 }
 

@@ -39,12 +39,6 @@ static bool put_text(struct line *line, const char *text)
     return put(line, text, strlen(text), TAIL_BYTES);
 }
 
-static bool is_control(struct span character)
-{
-    uint8_t c = character.bytes[0];
-    return c < 0x20 || c == 0x7f || (character.len == 2 && c == 0xc2 && character.bytes[1] < 0xa0);
-}
-
 /* One \xNN for each byte of what is no text. */
 static bool put_bytes_escaped(struct line *line, struct span bytes)
 {
@@ -72,7 +66,7 @@ static bool put_character(struct line *line, struct span character, bool is_text
         return put(line, escaped, 2, TAIL_BYTES);
     if (character.bytes[0] == '\n')
         return put_text(line, "\\n");
-    if (is_control(character))
+    if (utf8_is_control(character))
         return is_json ? put_json_control(line, character) : put_bytes_escaped(line, character);
     return put(line, character.bytes, character.len, TAIL_BYTES);
 }

@@ -116,6 +116,21 @@ static void every_code_point_is_recognised(void **state)
     }
 }
 
+static void controls_are_told_apart_from_their_neighbours(void **state)
+{
+    (void)state;
+    static const char *const controls[] = {"\x01", "\n", "\x1f", "\x7f", "\xc2\x80", "\xc2\x9f"};
+    static const char *const others[] = {
+        " ", "~", "\xc2\xa0", "\xc3\x80", "\xe2\x80\x80", "\xf0\x90\x80\x80"};
+    assert_true(utf8_is_control(span_of("", 1)));
+    for (size_t i = 0; i < sizeof controls / sizeof *controls; i++)
+        if (!utf8_is_control(span_str(controls[i])))
+            fail_msg("control %zu is none", i);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (utf8_is_control(span_str(others[i])))
+            fail_msg("other %zu is a control", i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +141,7 @@ int main(void)
         cmocka_unit_test(a_truncated_character_is_as_long_as_what_is_there_of_it),
         cmocka_unit_test(maximal_subparts_are_those_of_the_standard),
         cmocka_unit_test(every_code_point_is_recognised),
+        cmocka_unit_test(controls_are_told_apart_from_their_neighbours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
