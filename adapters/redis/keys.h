@@ -1,7 +1,9 @@
 /* The names of channels and keys, with `comfy` for the configured prefix:
  *
- *     comfy:events   comfy:workers   comfy:lost:<prompt>   comfy:sid:{S}   comfy:sid:{S}:log
- * comfy:sid:{S}:latest
+ *     comfy:events    comfy:sid:{S}
+ *     comfy:workers   comfy:sid:{S}:log
+ *                     comfy:sid:{S}:latest
+ *     comfy:lost:<prompt>
  *
  * The braces are literal: they keep a session's keys on one slot of a cluster. */
 #ifndef REDIS_KEYS_H

@@ -8,8 +8,9 @@
 #include "adapters/redis/publish.h"
 #include "relay/sid.h"
 
-#define CLAIM_SECONDS "60"
-#define PAGE_ENTRIES  "64" /* of the log: one may be a picture of megabytes */
+#define CLAIM_SECONDS  "60"
+#define PAGE_ENTRIES   "64" /* of the log: one may be a picture of megabytes */
+#define ID_SHOWN_BYTES 64
 
 /* Deletes an entry only if nobody has changed it since it was read. */
 static const char delete_entry[] = "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then "
@@ -33,7 +34,7 @@ static bool has_prompt(const struct loss *l)
     return l->sid.len > 0 && l->prompt.len > 0;
 }
 
-struct loss *loss_new(const struct loss_context *context, struct loss_user *user, const struct worker *w,
+struct loss *loss_new(struct loss_context *context, struct loss_user *user, const struct worker *w,
                       bool is_restart, struct span node)
 {
     size_t len = w->id.len + w->boot.len + w->sid.len + w->prompt.len + node.len;
@@ -68,19 +69,27 @@ bool loss_ends(const struct loss *l, struct span worker, struct span prompt)
            span_equals(l->prompt, prompt);
 }
 
+struct span loss_shortened(struct span id)
+{
+    return span_of(id.bytes, id.len < ID_SHOWN_BYTES ? id.len : ID_SHOWN_BYTES);
+}
+
 static void tell(const struct loss *l, const char *message, const char *error)
 {
+    struct loss_context *c = l->context;
     char sid[SID_SHORT_BYTES] = "";
+    uint64_t suppressed = 0;
+    if (!log_limit_pass(&c->log_limit, uv_now(c->commands->link.config->loop), &suppressed))
+        return;
     if (l->sid.len > 0)
         sid_shorten(l->sid, sid);
-    struct log_field fields[] = {LOG_SPAN("worker", l->worker),
-                                 LOG_STR("sid", sid),
-                                 LOG_SPAN("prompt", l->prompt),
-                                 LOG_STR("error", error),
-                                 {.key = NULL}};
-    if (!error)
-        fields[3] = fields[4];
-    logger_write(l->context->logger, error ? LOG_WARN : LOG_INFO, message, fields);
+    struct log_field worker = LOG_SPAN("worker", loss_shortened(l->worker));
+    struct log_field prompt = LOG_SPAN("prompt", loss_shortened(l->prompt));
+    struct log_field why = LOG_STR("error", error), held_back = LINK_HELD_BACK(suppressed);
+    struct log_field last = {.kind = LOG_FIELD_END};
+    logger_write(c->logger, error ? LOG_WARN : LOG_INFO, message,
+                 (struct log_field[]){worker, LOG_STR("sid", sid), prompt, error ? why : held_back,
+                                      error ? held_back : last, last});
 }
 
 static struct span reply_span(const redisReply *reply)

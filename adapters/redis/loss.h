@@ -16,12 +16,16 @@ enum loss_step { LOSS_READ_ENTRY, LOSS_DELETE_ENTRY, LOSS_CLAIM, LOSS_SEARCH, LO
 
 struct loss;
 
+#define LOSS_LOG_INTERVAL_MS 10000
+#define LOSS_LOG_BURST       20
+
 /* What all of them need. */
 struct loss_context {
     struct commands *commands;
     struct codec *codec;
     struct logger *logger;
     const struct options *options;
+    struct log_limit log_limit; /* of what becomes of them */
 };
 
 struct loss_user {
@@ -36,7 +40,7 @@ struct loss_user {
 
 struct loss {
     struct loss *next; /* of the owner's list */
-    const struct loss_context *context;
+    struct loss_context *context;
     struct loss_user *user;
     enum loss_step step;
     bool is_under_way; /* a command was sent */
@@ -51,13 +55,16 @@ struct loss {
 };
 
 /* Copies what it needs. NULL: no memory. */
-struct loss *loss_new(const struct loss_context *context, struct loss_user *user, const struct worker *w,
+struct loss *loss_new(struct loss_context *context, struct loss_user *user, const struct worker *w,
                       bool is_restart, struct span node);
 /* Not while a command is under way. */
 void loss_free(struct loss *l);
 
 /* It is about to end this prompt of this worker, and nothing can keep it from that any more. */
 bool loss_ends(const struct loss *l, struct span worker, struct span prompt);
+
+/* A worker's id or a prompt's, as it may stand in a log: publishers choose how long they are. */
+struct span loss_shortened(struct span id);
 
 /* Takes the next step, unless one is under way or there is no connection. */
 void loss_go_on(struct loss *l);

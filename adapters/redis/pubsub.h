@@ -1,7 +1,10 @@
-/* What a subscribed connection receives, as it comes: RESP2 arrays of three, ["message", channel, payload]
- * and
- * ["subscribe", channel, count]. Nothing is allocated for a message, and its payload is not copied: it is
- * handed over out of the buffer of hiredis' reader, the moment it is complete. */
+/* What a subscribed connection receives, as it comes: RESP2 arrays of three.
+ *
+ *     ["message", channel, payload]
+ *     ["subscribe", channel, count]
+ *
+ * Nothing is allocated for a message, and its payload is not copied: it is handed over out of the buffer of
+ * hiredis' reader, the moment it is complete. */
 #ifndef REDIS_PUBSUB_H
 #define REDIS_PUBSUB_H
 

@@ -1,8 +1,5 @@
 #include "adapters/redis/registry.h"
 
-#define LOG_INTERVAL_MS 10000
-#define LOG_BURST       20
-
 static void lost(struct registry *self, const struct worker *w, bool is_restart, struct span node);
 static void on_done(struct loss_user *user, struct loss *l);
 static void on_alive(struct loss_user *user, const struct loss *l, struct span entry);
@@ -13,9 +10,12 @@ void registry_init(struct worker_registry *r, struct commands *commands, const s
 {
     *r = (struct worker_registry){
         .port = {.lost = lost},
-        .context = {.commands = commands, .options = options, .logger = logger},
+        .context = {.commands = commands,
+                    .options = options,
+                    .logger = logger,
+                    .log_limit = {.interval_ms = LOSS_LOG_INTERVAL_MS, .burst = LOSS_LOG_BURST}},
         .loss_user = {.on_done = on_done, .on_alive = on_alive},
-        .log_limit = {.interval_ms = LOG_INTERVAL_MS, .burst = LOG_BURST},
+        .log_limit = {.interval_ms = LOSS_LOG_INTERVAL_MS, .burst = LOSS_LOG_BURST},
         .read = {.on_reply = on_entries},
     };
 }
@@ -63,17 +63,12 @@ static void take_entries(struct worker_registry *r, const redisReply *reply)
     relay_flush(r->relay);
 }
 
-static struct span shortened(struct span s)
-{
-    return span_of(s.bytes, s.len < 64 ? s.len : 64);
-}
-
 static void tell(struct worker_registry *r, enum log_level level, const char *message, const struct worker *w)
 {
     uint64_t suppressed = 0;
     if (!log_limit_pass(&r->log_limit, uv_now(r->context.commands->link.config->loop), &suppressed))
         return;
-    LOGGER_AT(r->context.logger, level, message, LOG_SPAN("worker", shortened(worker_span(w->id))),
+    LOGGER_AT(r->context.logger, level, message, LOG_SPAN("worker", loss_shortened(worker_span(w->id))),
               LINK_HELD_BACK(suppressed));
 }
 

@@ -15,7 +15,7 @@ struct worker_registry {
     struct relay *relay; /* borrowed; NULL before registry_open() */
     struct loss *losses; /* owned */
     size_t loss_count;
-    struct log_limit log_limit; /* of the lines that tell of a loss */
+    struct log_limit log_limit; /* of the lines that tell of a lost worker; how it ends has its own */
     struct command read;
     bool is_reading;
 };

@@ -653,6 +653,43 @@ static void entry_of_a_worker_that_is_lost_after_a_restart_is_deleted(void **sta
     expect_one_end(&f->socket, "w");
 }
 
+static void long_ids_leave_room_for_the_rest_of_the_line(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *r = open_ready(f);
+    char id[4097], prompt[301], shown[65];
+    memset(id, 'w', sizeof id - 1);
+    memset(prompt, 'p', sizeof prompt - 1);
+    id[sizeof id - 1] = prompt[sizeof prompt - 1] = '\0';
+    attach_ready(f, r, &f->socket, "s");
+    lose(r, a_worker(id, "b", "s", prompt), true);
+    await_log(f, r, "prompt of a lost worker ended");
+    memset(shown, 'p', sizeof shown - 1);
+    shown[sizeof shown - 1] = '\0';
+    const char *line = strstr(r->log, "prompt of a lost worker ended");
+    assert_in_range(strlen(line), 1, 300);
+    assert_non_null(strstr(line, shown));
+    assert_non_null(strstr(line, "sid="));
+    assert_int_equal(redis_relay_count(r->log, id), 0);
+}
+
+static void flood_of_ended_prompts_is_told_a_few_times(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *r = open_ready(f);
+    char prompt[16];
+    attach_ready(f, r, &f->socket, "s");
+    await_log(f, r, "connection=commands");
+    for (int i = 0; i < 200; i++) {
+        snprintf(prompt, sizeof prompt, "p%d", i);
+        lose(r, a_worker("w", "b", "s", prompt), true);
+    }
+    await_count(f, "XLEN comfy:sid:{s}:log", 400);
+    publish_note(f, "comfy:sid:{s}", "after them");
+    await_text(f, &f->socket, "after them");
+    assert_in_range(redis_relay_count(r->log, "prompt of a lost worker ended"), 1, 20);
+}
+
 /* The claim is sent, its reply is not awaited: the connection is cut, and the key is there already. */
 static void cut_between_claim_and_end_loses_no_end(void **state)
 {
@@ -706,6 +743,8 @@ int main(void)
         promise(worker_lost_in_an_outage_is_seen_to_afterwards),
         promise(flood_of_restarts_is_told_a_few_times_and_hides_no_loss),
         promise(entry_of_a_worker_that_is_lost_after_a_restart_is_deleted),
+        promise(long_ids_leave_room_for_the_rest_of_the_line),
+        promise(flood_of_ended_prompts_is_told_a_few_times),
         promise(cut_between_claim_and_end_loses_no_end),
         promise(log_of_another_type_does_not_keep_the_end_from_clients),
     };
