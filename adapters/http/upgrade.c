@@ -1,9 +1,8 @@
 #include "adapters/http/upgrade.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
-#include <sys/random.h>
+#include <stdlib.h>
 
 #include "config/list.h"
 #include "relay/hex.h"
@@ -48,12 +47,12 @@ static struct span query_value(struct span query, const char *name)
     return SPAN_NONE;
 }
 
-/* A UUID of version 4 (RFC 9562, section 5.4) as 32 hexadecimal digits. */
-static int mint_sid(struct upgrade *u)
+/* A UUID of version 4 (RFC 9562, section 5.4) as 32 hexadecimal digits. Cannot fail: arc4random_buf() has no
+ * error to tell, and ends a program to which the system gives no random bytes at all. */
+static void mint_sid(struct upgrade *u)
 {
     uint8_t random[16];
-    if (getrandom(random, sizeof random, 0) != sizeof random)
-        return -errno;
+    arc4random_buf(random, sizeof random);
     random[6] = (random[6] & 0x0f) | 0x40;
     random[8] = (random[8] & 0x3f) | 0x80;
     for (size_t i = 0; i < sizeof random; i++) {
@@ -61,14 +60,15 @@ static int mint_sid(struct upgrade *u)
         u->sid[2 * i + 1] = (uint8_t) "0123456789abcdef"[random[i] & 15];
     }
     u->sid_len = 2 * sizeof random;
-    return 0;
 }
 
 static enum reject_reason read_sid(struct upgrade *u, struct span query)
 {
     struct span value = query_value(query, "clientId");
-    if (value.len == 0)
-        return mint_sid(u) == 0 ? REJECT_NOTHING : REJECT_NO_MEMORY;
+    if (value.len == 0) {
+        mint_sid(u);
+        return REJECT_NOTHING;
+    }
     u->sid_len = percent_decode(value, u->sid, sizeof u->sid);
     bool is_valid = u->sid_len <= sizeof u->sid && sid_is_valid(span_of(u->sid, u->sid_len));
     return is_valid ? REJECT_NOTHING : REJECT_SID;
