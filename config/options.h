@@ -1,5 +1,4 @@
-/* The options: one table. The parser, the defaults, --help, the example file and the reference come from it.
- */
+/* The options: one table. The parser, the defaults, --help, the example file and the reference come of it. */
 #ifndef CONFIG_OPTIONS_H
 #define CONFIG_OPTIONS_H
 

@@ -29,8 +29,7 @@ struct redis_url {
 int redis_url_parse(struct redis_url *u, const char *text) __attribute__((warn_unused_result));
 void redis_url_deinit(struct redis_url *u);
 
-/* Writes a URL, valid or not, for people to see: *** stands for the password, and for all that might be one.
- */
+/* Writes a URL, valid or not, for people to see: *** stands for the password, and all that might be one. */
 void redis_url_write_masked(const char *text, FILE *to);
 
 #endif

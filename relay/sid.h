@@ -10,8 +10,7 @@
 /* 1 to 128 bytes of well-formed UTF-8 without control characters (C0, DEL, C1), '{' or '}'. */
 bool sid_is_valid(struct span sid);
 
-/* Writes the form that may stand in a log: at most the first 8 bytes, anything but printable ASCII as '?',
- * and
+/* Writes the form that may stand in a log: at most the first 8 bytes, anything but printable ASCII as '?', and
  * "..." where something was left out. At most half of a sid is ever shown. */
 void sid_shorten(struct span sid, char out[SID_SHORT_BYTES]);
 

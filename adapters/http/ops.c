@@ -1,7 +1,7 @@
 /* The operations address: /live, /ready, /metrics. One request a connection:
  *
- *     READING ─ head complete, wrong, or late ─▶ ANSWERING ─ written ─▶ LINGERING ─ peer closed, or 1 s ─▶
- * closed
+ *     READING ──head whole, wrong or late──▶ ANSWERING ──written──▶ LINGERING ──peer closed, or 1 s──▶ CLOSING
+ *        └──peer closed──────────────────────────┴──late, or a fault──────────────────────────────────────▲
  */
 #include "adapters/http/ops.h"
 

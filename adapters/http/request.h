@@ -1,8 +1,8 @@
 /* The head of one HTTP/1.1 request (RFC 9112, sections 2 to 5), read strictly, where it lies. Nothing is
  * allocated or copied: every span points into the bytes that were parsed.
  *
- *     GET /ws?clientId=a HTTP/1.1 CRLF   Host: relay CRLF … CRLF   CRLF   what follows is not the head's
- *         |path|  |query|                |--- fields ----------|      ^ head_bytes
+ *     GET /path/ws?clientId=a HTTP/1.1 CRLF   Host: relay CRLF … CRLF   CRLF   what follows is not the head's
+ *         |-path-| |-query--|                 |------- fields -------|       ^ head_bytes
  *
  * Refused as malformed: lines that do not end in CRLF, control characters, folded lines, a space before the
  * colon, no Host or two, a version other than HTTP/1.x. */

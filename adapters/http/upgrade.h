@@ -1,7 +1,7 @@
 /* What a request on `listen` is answered: the upgrade to a WebSocket (RFC 6455, section 4.2), or why not.
  *
- *     malformed, HTTP/1.0, no Host 400 ─▶ method 405 ─▶ path 404 ─▶ a body 400 ─▶ no upgrade 426 ─▶ version
- * 426 ─▶ key 400 ─▶ origin 403 ─▶ sid 400 ─▶ 101
+ *     malformed, HTTP/1.0, no Host 400 ─▶ method 405 ─▶ path 404 ─▶ a body 400 ─▶ no upgrade 426
+ *         ─▶ version 426 ─▶ key 400 ─▶ origin 403 ─▶ sid 400 ─▶ 101
  *
  * The first that applies is the answer. Extensions and subprotocols that a client offers are declined by
  * silence. */

@@ -8,12 +8,12 @@
  *     lingering ◀─────────────────────┘           │
  *         └── what was written is taken, or not ──┘
  *
- * Each phase is a list, oldest first, with one time to be left by. The time is the same for all in a list, so the
- * first one is always the next to act on. (After a reload of the options a list may be out of order by the
+ * Each phase is a list, oldest first, with one time to be left by. The time is the same for all in a list, so
+ * the first one is always the next to act on. (After a reload of the options a list may be out of order by the
  * difference, until it has turned over once.)
  *
- * A ping goes between frames, so it may have to wait for one that has begun. The time for its pong begins when the
- * socket has taken the ping; until then, whoever goes on reading has time.
+ * A ping goes between frames, so it may have to wait for one that has begun. The time for its pong begins when
+ * the socket has taken the ping; until then, whoever goes on reading has time.
  *
  * An idle connection is this struct and nothing else: a receiver is lent to it while a message is coming in,
  * and its outbox holds memory only while the socket does not take what is written. */
@@ -30,8 +30,7 @@
 #include "config/options.h"
 #include "relay/relay.h"
 
-/* What one read may bring: with libuv's 32 reads it bounds the work for one socket in one turn of the loop.
- */
+/* What one read may bring: with libuv's 32 reads it bounds the work for a socket in a turn of the loop. */
 #define CONN_READ_BYTES    16384
 #define CONN_CLOSE_WAIT_MS 2000 /* for the answer to our close frame */
 #define CONN_LINGER_MS     1000 /* for what was written to be taken */

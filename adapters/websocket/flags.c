@@ -2,8 +2,8 @@
 
 #include <jansson.h>
 
-/* Numbers as doubles, because a client's integer may be beyond 64 bits. One that is beyond a double too, of more
- * than 308 digits or 1e999, is read by a stock server, but no JSON here: then nothing is negotiated. */
+/* Numbers as doubles, because a client's integer may be beyond 64 bits. One that is beyond a double too, of
+ * more than 308 digits or 1e999, is read by a stock server but is no JSON here. */
 #define DECODING (JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL)
 
 /* What a stock server's parser (Python's json) takes and RFC 8259 does not: NaN and infinities, and escapes

@@ -15,8 +15,8 @@ enum flags_verdict {
 enum flags_verdict flags_read(struct span text, bool *wants_metadata);
 
 /* The server's answer, {"type":"feature_flags","data":<features>}, with the white space between tokens left
- * out. `features` is the option, a JSON object: that is checked where options are. The caller owns the frame. NULL:
- * there is no memory. */
+ * out. `features` is the option, a JSON object: that is checked where options are. The caller owns the frame.
+ * NULL when there is no memory. */
 struct frame *flags_reply(const char *features);
 
 #endif

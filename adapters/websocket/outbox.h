@@ -32,8 +32,7 @@ static inline bool outbox_is_blocked(const struct outbox *o)
 }
 
 /* Writes frames, of which it may borrow references; it must not be blocked. How many were taken: fewer than n
- * mean that it is blocked now. Or a negative errno-valued code: the socket is broken, or there is no memory.
- */
+ * mean that it is blocked now. Or a negative errno-valued code: the socket is broken, or memory is out. */
 int outbox_write(struct outbox *o, struct frame *const *frames, int n) __attribute__((warn_unused_result));
 
 /* Writes bytes of whole control frames (or of an HTTP response), or keeps a copy until it is their turn. 0,

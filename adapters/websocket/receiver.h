@@ -1,8 +1,9 @@
 /* The receiving half of a WebSocket (RFC 6455, sections 5 and 8.1): bytes of a client in, messages out. It
  * knows no socket.
  *
- *     bytes ─▶ wslay's frame layer: headers, lengths, unmasking ─▶ here: order, UTF-8, whole messages ─▶
- * events
+ *     bytes ─▶ wslay's frame layer ─▶ here ─▶ events
+ *              headers, lengths,      order, UTF-8,
+ *              unmasking              whole messages
  *
  * Of wslay its frame layer is used and not its event layer, because that one (1.1.1) answers broken framing
  * with a close without a code, refuses the codes 1012 to 1014 that clients send back, allocates a message's
@@ -30,9 +31,8 @@ enum receiver_kind {
 
 struct receiver_event {
     enum receiver_kind kind;
-    struct span
-        payload;   /* of text, ping and pong; valid until the next call. Text may be written to, in place */
-    uint16_t code; /* of a failure; of a close: the client's, or 1005 when it gave none */
+    struct span payload; /* of text, ping and pong; valid until the next call. Text may be changed in place */
+    uint16_t code;       /* of a failure; of a close: the client's, or 1005 when it gave none */
 };
 
 /* NULL when there is no memory. */

@@ -91,8 +91,7 @@ static uint64_t next_ms(const struct server *s)
     return next;
 }
 
-/* A timer that fires too early finds nothing to do; so it is moved only when there is something to do sooner.
- */
+/* A timer that fires too early finds nothing to do, so it is moved only when something is to be done sooner. */
 static void arm(struct server *s)
 {
     uint64_t now = uv_now(s->shared.loop), next = next_ms(s);

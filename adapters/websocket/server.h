@@ -15,16 +15,16 @@ struct server *server_new(uv_loop_t *loop, const struct options *options, struct
 
 struct sockets *server_sockets(struct server *s);
 
-/* Listens on every address of options->listen. 0, or a negative errno-valued code: then *where is the address at
- * fault (owned by the server). */
+/* Listens on every address of options->listen. 0, or a negative errno-valued code: then *where is the address
+ * at fault (owned by the server). */
 int server_open(struct server *s, struct relay *relay, const char **where)
     __attribute__((warn_unused_result));
 
 /* Options have changed in place (SIGHUP). 0; or -ENOMEM, and the features are those from before. */
 int server_reload(struct server *s) __attribute__((warn_unused_result));
 
-/* Refuses upgrades with 503 from now on and closes the sockets with 1012, evenly over options->drain_time_ms. Calls
- * on_drained once, when none is left; with none at all, from within. */
+/* Refuses upgrades with 503 from now on and closes the sockets with 1012, evenly over options->drain_time_ms.
+ * Calls on_drained once, when none is left; with none at all, from within. */
 void server_drain(struct server *s, void (*on_drained)(void *arg), void *arg);
 bool server_is_draining(const struct server *s);
 
