@@ -36,9 +36,9 @@ void config_deinit(struct config *c);
  * Borrowed; the name ends at its '='. */
 struct span config_next_unknown(const struct config *c, size_t *at);
 
-/* Reads the file again (SIGHUP) and takes over, in place, those options that may change while the relay runs. 0, or
- * a negative errno-valued code: then nothing has changed. *told is to be freed by the caller. It is NULL, or a text
- * without a newline: the error; else the names of changed options that need a restart. */
+/* Reads the file again (SIGHUP) and takes over, in place, those options that may change while the relay runs.
+ * 0, or a negative errno-valued code: then nothing has changed. *told is to be freed by the caller. It is NULL,
+ * or a text without a newline: the error; else the names of changed options that need a restart. */
 int config_reload(struct config *c, char **told) __attribute__((warn_unused_result));
 
 #endif

@@ -91,7 +91,7 @@ static uint64_t next_ms(const struct server *s)
     return next;
 }
 
-/* A timer that fires too early finds nothing to do, so it is moved only when something is to be done sooner. */
+/* A timer that fires too early finds nothing to do, so it is moved only to do something sooner. */
 static void arm(struct server *s)
 {
     uint64_t now = uv_now(s->shared.loop), next = next_ms(s);
