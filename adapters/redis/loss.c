@@ -9,7 +9,7 @@
 #include "relay/sid.h"
 
 #define CLAIM_SECONDS  "60"
-#define PAGE_ENTRIES   "64" /* of the log: one may be a picture of megabytes */
+#define PAGE_ENTRIES   "8" /* of the log: each may be megabytes, and an end stands near the newest */
 #define ID_SHOWN_BYTES 64
 
 /* Deletes an entry only if nobody has changed it since it was read. */

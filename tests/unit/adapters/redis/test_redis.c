@@ -594,6 +594,23 @@ static void prompt_whose_end_is_in_the_log_is_not_ended_again(void **state)
     assert_int_equal(redis_server_count(&f->server, "XLEN comfy:sid:{s}:log"), 1 + 200 + 2);
 }
 
+/* Each entry may be a picture, and a page of them is held in memory. */
+static void log_is_searched_eight_entries_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *r = open_ready(f);
+    attach_ready(f, r, &f->socket, "s");
+    for (int i = 0; i < 80; i++)
+        publish_kept(f, "execution_cached", "p");
+    lose(r, a_worker("w", "b", "s", "p"), true);
+    await_text(f, &f->socket, "\"node\":null");
+    redisReply *stats = redis_server_do(&f->server, "INFO commandstats");
+    const char *pages = strstr(stats->str, "cmdstat_xrevrange:calls=");
+    assert_non_null(pages);
+    assert_int_equal(strtol(pages + strlen("cmdstat_xrevrange:calls="), NULL, 10), 80 / 8 + 1);
+    freeReplyObject(stats);
+}
+
 static void prompt_that_another_relay_ends_is_left_to_it(void **state)
 {
     struct fixture *f = *state;
@@ -739,6 +756,7 @@ int main(void)
         promise(worker_that_died_after_it_stored_its_entry_is_lost_all_the_same),
         promise(entry_of_a_newer_life_stays),
         promise(prompt_whose_end_is_in_the_log_is_not_ended_again),
+        promise(log_is_searched_eight_entries_at_a_time),
         promise(prompt_that_another_relay_ends_is_left_to_it),
         promise(worker_lost_in_an_outage_is_seen_to_afterwards),
         promise(flood_of_restarts_is_told_a_few_times_and_hides_no_loss),
