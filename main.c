@@ -63,6 +63,11 @@ static const struct metrics *measure(struct ops_source *self)
     return relay_measure(&program_of(self)->relay);
 }
 
+static void count_evicted(struct ops_source *self)
+{
+    program_of(self)->relay.metrics.ops_evicted++;
+}
+
 /* Down */
 
 /* Closes what is open; the loop then runs out of handles. */
@@ -204,7 +209,8 @@ static bool open_standard_streams(void)
 
 int main(int argc, char **argv, char **env)
 {
-    static struct program p = {.ops_source = {not_ready, measure}, .on_signal = {on_stop, on_reload}};
+    static struct program p = {.ops_source = {not_ready, measure, count_evicted},
+                               .on_signal = {on_stop, on_reload}};
     int exit_code = 0;
     if (!open_standard_streams())
         return 1;

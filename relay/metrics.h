@@ -25,6 +25,8 @@
     X(redis_reconnects, counter, "redis_reconnects_total", "Connections made to Redis after the first.")     \
     X(handshakes, counter, "handshakes_total", "WebSocket upgrades that were answered with 101.")            \
     X(client_messages, counter, "client_messages_total", "Messages received from clients.")                  \
+    X(ops_evicted, counter, "ops_connections_evicted_total",                                                 \
+      "Connections to ops.listen that gave way to a newer one.")                                             \
     X(out_of_memory, counter, "out_of_memory_total", "Events or sockets given up for want of memory.")
 
 /* Why an event was dropped. X(NAME, label) */

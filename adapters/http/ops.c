@@ -2,7 +2,8 @@
  *
  *     READING ──head whole, wrong or late──▶ ANSWERING ──written──▶ LINGERING ──peer closed, or 1 s──▶ CLOSING
  *        └──peer closed──────────────────────────┴──late, or a fault──────────────────────────────────────▲
- */
+ *
+ * When all places are taken one more takes the place of the oldest that is READING, else of the oldest. */
 #include "adapters/http/ops.h"
 
 #include <errno.h>
@@ -199,9 +200,28 @@ static struct connection *new_connection(struct ops *o)
     return c;
 }
 
+/* Who waits longest for nothing: whoever holds all places must not keep a probe out. */
+static struct connection *choose_victim(struct ops *o)
+{
+    struct connection *c;
+    TAILQ_FOREACH (c, &o->connections, link)
+        if (c->state == READING)
+            return c;
+    return TAILQ_FIRST(&o->connections);
+}
+
+static void make_room(struct ops *o)
+{
+    if (o->count < CONNECTIONS_MAX)
+        return;
+    close_connection(choose_victim(o));
+    o->source->count_evicted(o->source);
+}
+
 static void accept_connection(struct ops *o)
 {
-    struct connection *c = o->count >= CONNECTIONS_MAX ? NULL : new_connection(o);
+    make_room(o);
+    struct connection *c = new_connection(o);
     if (c == NULL) {
         listener_refuse(o->listener);
         return;

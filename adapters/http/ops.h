@@ -16,6 +16,8 @@ struct ops_source {
     const char *(*not_ready)(struct ops_source *self);
     /* The figures, gauges brought up to date. Borrowed. */
     const struct metrics *(*metrics)(struct ops_source *self);
+    /* A connection has given way to a newer one, since all places were taken. */
+    void (*count_evicted)(struct ops_source *self);
 };
 
 /* Listens on options->ops_listen, which must not be empty. All is borrowed for its life. NULL, and *error a

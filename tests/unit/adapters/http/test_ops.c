@@ -48,11 +48,16 @@ static const struct metrics *metrics(struct ops_source *self)
     return &((struct fixture *)self)->metrics;
 }
 
+static void count_evicted(struct ops_source *self)
+{
+    ((struct fixture *)self)->metrics.ops_evicted++;
+}
+
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     int error;
-    f->source = (struct ops_source){not_ready, metrics};
+    f->source = (struct ops_source){not_ready, metrics, count_evicted};
     strcpy(f->listen, "127.0.0.1:0");
     f->options.ops_listen = f->listen;
     f->options.limits_header_bytes = HEADER_BYTES;
@@ -255,26 +260,37 @@ static void a_peer_that_does_not_close_is_closed(void **state)
     close(fd);
 }
 
-static void more_than_64_connections_are_closed_at_once(void **state)
+static void idle_connections_give_way_to_new_ones_the_oldest_first(void **state)
 {
     struct fixture *f = *state;
     int fds[CLIENTS_MAX];
-    unsigned closed = 0;
     for (size_t i = 0; i < CLIENTS_MAX; i++)
         fds[i] = connect_client(f);
-    while (closed < CLIENTS_MAX - 64) {
+    while (f->metrics.ops_evicted < CLIENTS_MAX - 64)
         uv_run(&f->loop, UV_RUN_NOWAIT);
-        closed = 0;
-        for (size_t i = 0; i < CLIENTS_MAX; i++)
-            closed += is_closed(fds[i]);
-    }
-    assert_int_equal(closed, CLIENTS_MAX - 64);
-    for (size_t i = 0; i < CLIENTS_MAX; i++)
+    ask(f, "GET /live HTTP/1.1\r\nHost: a\r\n\r\n"); /* with all places taken */
+    assert_memory_equal(f->answer, "HTTP/1.1 200 ", 13);
+    assert_int_equal(f->metrics.ops_evicted, CLIENTS_MAX - 64 + 1);
+    for (size_t i = 0; i < CLIENTS_MAX; i++) {
+        assert_int_equal(is_closed(fds[i]), i <= CLIENTS_MAX - 64);
         close(fds[i]);
-    for (int turns = 0; turns < 10; turns++)
-        uv_run(&f->loop, UV_RUN_NOWAIT);
+    }
+}
+
+static void connections_that_were_answered_give_way_when_none_is_idle(void **state)
+{
+    struct fixture *f = *state;
+    int fds[64];
+    for (size_t i = 0; i < 64; i++) {
+        fds[i] = connect_client(f);
+        send_text(fds[i], "GET /live HTTP/1.1\r\nHost: a\r\n\r\n");
+        read_answer(f, fds[i]);
+    }
     ask(f, "GET /live HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_memory_equal(f->answer, "HTTP/1.1 200 ", 13);
+    assert_int_equal(f->metrics.ops_evicted, 1);
+    for (size_t i = 0; i < 64; i++)
+        close(fds[i]);
 }
 
 static void closing_with_requests_under_way_frees_all(void **state)
@@ -343,7 +359,8 @@ int main(void)
         TEST(a_slow_request_is_408),
         TEST(what_follows_the_request_does_not_lose_the_answer),
         TEST(a_peer_that_does_not_close_is_closed),
-        TEST(more_than_64_connections_are_closed_at_once),
+        TEST(idle_connections_give_way_to_new_ones_the_oldest_first),
+        TEST(connections_that_were_answered_give_way_when_none_is_idle),
         TEST(closing_with_requests_under_way_frees_all),
         TEST(closing_in_the_turn_of_an_answer_frees_all),
         TEST(a_taken_address_is_told),
