@@ -132,6 +132,8 @@ static enum loss_step take_entry(struct loss *l, const redisReply *reply)
 {
     struct heartbeat h;
     struct span entry = reply_span(reply);
+    if (reply->type == REDIS_REPLY_ERROR)
+        tell(l, "entry of a lost worker not read", reply->str);
     if (entry.len == 0 || l->context->codec->read_heartbeat(l->context->codec, entry, &h) != DROP_NOTHING ||
         !span_equals(h.boot, l->boot))
         return LOSS_CLAIM;

@@ -594,6 +594,18 @@ static void prompt_whose_end_is_in_the_log_is_not_ended_again(void **state)
     assert_int_equal(redis_server_count(&f->server, "XLEN comfy:sid:{s}:log"), 1 + 200 + 2);
 }
 
+static void entries_of_another_type_do_not_keep_the_end_from_clients(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *r = open_ready(f);
+    attach_ready(f, r, &f->socket, "s");
+    freeReplyObject(redis_server_do(&f->server, "SET comfy:workers text"));
+    lose(r, a_worker("w", "b", "s", "p"), false);
+    await_text(f, &f->socket, "\"node\":null");
+    expect_one_end(&f->socket, "w");
+    await_log(f, r, "entry of a lost worker not read");
+}
+
 /* Each entry may be a picture, and a page of them is held in memory. */
 static void log_is_searched_eight_entries_at_a_time(void **state)
 {
@@ -756,6 +768,7 @@ int main(void)
         promise(worker_that_died_after_it_stored_its_entry_is_lost_all_the_same),
         promise(entry_of_a_newer_life_stays),
         promise(prompt_whose_end_is_in_the_log_is_not_ended_again),
+        promise(entries_of_another_type_do_not_keep_the_end_from_clients),
         promise(log_is_searched_eight_entries_at_a_time),
         promise(prompt_that_another_relay_ends_is_left_to_it),
         promise(worker_lost_in_an_outage_is_seen_to_afterwards),
