@@ -1,5 +1,5 @@
 -- Publishes one event of a session so that it outlives a connection: into the session's log, or as the newest of its
--- kind, and to whoever listens. Runs as a whole or not at all; Redis 6.2 or newer, or Valkey.
+-- kind, and to whoever listens. Nothing comes between its steps; Redis 6.2 or newer, or Valkey.
 --
 --   EVAL <this text> 2 comfy:sid:{S}:log comfy:sid:{S}:latest  comfy:sid:{S} EVENT TTL_MS LOG_EVENTS KEY ENDS
 --
@@ -7,7 +7,8 @@
 --   KEYS[2]  its newest conflated events, a hash      ARGV[2]  the event, a MessagePack map
 --                                                     ARGV[3]  session.ttl, in milliseconds
 --                                                     ARGV[4]  about how many events the log holds
---                                                     ARGV[5]  class latest: the conflation key; class keep: empty
+--                                                     ARGV[5]  class latest: the conflation key, in any form that
+--                                                              tells two of them apart; class keep: empty
 --                                                     ARGV[6]  "1" when the event ends its prompt, else "0"
 --
 -- Both keys live for another ttl. Answers the event's id in the log, or an empty string for class latest. When the

@@ -1,12 +1,13 @@
 """The queue number and the workers behind it."""
 import json
+import os
 import signal
 import time
 
 import msgpack
 import pytest
 from recording import is_prompt_end, is_status, queue_number
-from servers import Relay, until
+from servers import ROOT, Relay, until
 
 
 def share(publisher, worker, n, **more):
@@ -161,10 +162,10 @@ def lost_error(node="5"):
             "exception_type": "WorkerLost", "traceback": [], "current_inputs": {}, "current_outputs": {}}
 
 
-def check_ended_once(client, publisher, relays):
+def check_ended_once(client, publisher, relays, lost=1):
     client.wait_for('"node":null')
     for r in relays:
-        until(lambda r=r: r.metric("lost_workers_total") == 1, "every relay to notice the loss")
+        until(lambda r=r: r.metric("lost_workers_total") == lost, "every relay to notice the loss")
     for r in relays * 5:  # turns of each loop, and of Redis, in which a second end could come
         r.get("/live")
         publisher.client.ping()
@@ -292,3 +293,27 @@ def test_worker_that_never_sent_a_heartbeat_is_never_lost(redis_server, connect,
         publisher.heartbeat("w1", queue_remaining=1)
         until(lambda: relay.metric("lost_workers_total") == 1, "the other one to be lost")
         wait_number(client, 3)
+
+
+# ---- the user of the ACL that the documentation names --------------------------------------------------------------
+
+def documented_rules():
+    with open(os.path.join(ROOT, "adapters", "WORKERS.md"), encoding="utf-8") as f:
+        line = next(line for line in f if line.startswith("    ACL SETUSER relay "))
+    return line.replace(">PASSWORD", ">secret").split()[3:]
+
+
+def test_documented_acl_is_enough_for_all_the_relay_does(redis_server, connect, publisher):
+    redis_server.client.execute_command("ACL", "SETUSER", "relay", *documented_rules())
+    url = f"redis://relay:secret@127.0.0.1:{redis_server.port}/0"
+    publisher.heartbeat("known", "b1", 1)
+    with Relay(url, worker__timeout="700ms", session__ttl="1s") as relay:
+        relay.wait_ready()
+        client, brief = connect("s", to=relay), connect("brief", to=relay)
+        run_a_prompt(publisher)
+        client.wait_for('"node":"5"')
+        brief.close()
+        until(lambda: b"comfy:sid:{brief}" not in redis_server.client.pubsub_channels(), "the channel to be left")
+        check_ended_once(client, publisher, [relay], lost=2)
+        until(lambda: not redis_server.client.hexists("comfy:workers", "w1"), "its entry to be deleted")
+    assert redis_server.client.execute_command("ACL", "LOG") == []
