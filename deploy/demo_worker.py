@@ -157,10 +157,23 @@ def arguments():
     return p.parse_args()
 
 
+def on_stop(*_):
+    on_signals(on_stop_again)
+    sys.exit(0)
+
+
+def on_stop_again(*_):
+    """Nothing: the goodbye must not be cut short. (SIG_IGN would make Python complain of a signal on its way.)"""
+
+
+def on_signals(handler):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
+
+
 def main():
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    on_signals(on_stop)
     events = read(options.recording)
     worker = Worker(redis.Redis(unix_socket_path=options.redis_socket), options.prefix)
     played = 0
@@ -170,6 +183,7 @@ def main():
             played += 1
             worker.sleep_until(time.monotonic() + PAUSE_S)
     finally:
+        on_signals(on_stop_again)
         worker.goes()
 
 

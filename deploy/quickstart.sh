@@ -4,7 +4,7 @@
 #     deploy/quickstart.sh [--no-demo] [--sid SID] [--listen ADDRESS] [--ops.listen ADDRESS]
 #
 #     --no-demo      relay and Redis only
-#     --sid SID      the client id that the demo plays for (demo)
+#     --sid SID      the client id that the demo plays for (demo): 1 to 128 bytes of UTF-8, no control characters, no braces
 #     --listen, --ops.listen   as the relay has them; so do COMFY_RELAY_LISTEN and its like in the environment
 #
 # Installs what is missing (Debian 12 and 13; as root or through sudo). Redis listens on a unix socket in a directory of
@@ -18,6 +18,7 @@ SID=demo
 RELAY_OPTIONS=()
 CHILDREN=()
 DIR=
+exec {TERMINAL}>&1 # what is said last must be seen also when a signal comes while the output goes elsewhere
 
 usage() {
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"
@@ -39,6 +40,25 @@ parse() {
         esac
         shift
     done
+    sid_is_valid || { echo "--sid: 1 to 128 bytes of UTF-8 without control characters, { or }" >&2 && exit 2; }
+}
+
+sid_is_valid() {
+    local LC_ALL=C # bytes
+    [ ${#SID} -ge 1 ] && [ ${#SID} -le 128 ] || return
+    case $SID in *[{}]* | *[$'\x01'-$'\x1f'$'\x7f']* | *$'\xc2'[$'\x80'-$'\x9f']*) return 1 ;; esac
+    printf %s "$SID" | iconv -f UTF-8 -t UTF-8 >/dev/null 2>&1
+}
+
+percent_encoded() { # text
+    local LC_ALL=C i byte
+    for ((i = 0; i < ${#1}; i++)); do
+        byte=${1:i:1}
+        case $byte in
+        [a-zA-Z0-9._~-]) printf %s "$byte" ;;
+        *) printf -v byte %d "'$byte" && printf '%%%02X' $((byte & 255)) ;;
+        esac
+    done
 }
 
 fail() {
@@ -48,9 +68,12 @@ fail() {
 
 # ---- what runs ---------------------------------------------------------------------------------------------------
 
-# launch COMMAND...: a child that ends with this script, even when that is killed.
+# launch COMMAND...: a child that ends with this script, even when that is killed. In a process group of its own: a
+# terminal's Ctrl-C is for this script, which stops them in their order.
 launch() {
+    set -m
     setpriv --pdeathsig TERM "$@" &
+    set +m
     CHILDREN+=($!)
 }
 
@@ -77,7 +100,7 @@ end_child() {
 
 stopped_as_asked() {
     stop
-    echo "Stopped."
+    echo "Stopped." >&"$TERMINAL"
     exit 0
 }
 
@@ -97,11 +120,11 @@ until_true() {
     local i limit=$(($1 * 10)) what=$2
     shift 2
     for ((i = 0; i < limit; i++)); do
+        children_live || fail "$what has ended; its last line tells why"
         "$@" && return
-        children_live || fail "$what: it has ended"
         sleep 0.1
     done
-    fail "$what: not within $((limit / 10)) s"
+    fail "$what is not there within $((limit / 10)) s"
 }
 
 children_live() {
@@ -119,8 +142,10 @@ relay_is_ready() {
     [ "$(get "$(host_of "$OPS")" "${OPS##*:}" /ready)" = 200 ]
 }
 
-relay_listens() {
-    [ -n "$(get "$(host_of "$LISTEN")" "${LISTEN##*:}" /)" ]
+# accepts ADDRESS: whether something listens there. Asks nothing of it.
+accepts() {
+    # shellcheck disable=SC2016 # for the inner shell
+    timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$(host_of "$1")" "${1##*:}" 2>/dev/null
 }
 
 host_of() { # address: where to reach it from here
@@ -148,8 +173,31 @@ build() {
     fi
 }
 
-option() { # name: the first address that the relay will use
-    "$ROOT/build/comfy-relay" --print-config "${RELAY_OPTIONS[@]}" | sed -n "s/^$1 = \(.*\)  *#.*/\1/p" | sed 's/ *$//; s/,.*//'
+# What the relay makes of its options: LISTEN, all of its addresses, and OPS. It says itself what it does not take.
+read_options() {
+    local config
+    config=$("$ROOT/build/comfy-relay" --print-config "${RELAY_OPTIONS[@]}") || exit
+    LISTEN=$(option listen "$config")
+    OPS=$(option 'ops\.listen' "$config")
+    LISTEN=${LISTEN//,/ }
+    FIRST=${LISTEN%% *}
+}
+
+option() { # name config
+    sed -n "s/^$1 = \(.*[^ ]\)  *#.*/\1/p" <<<"$2"
+}
+
+OTHER="choose another with --listen or --ops.listen (or COMFY_RELAY_LISTEN, COMFY_RELAY_OPS_LISTEN)"
+
+check_addresses() {
+    local address
+    for address in $LISTEN $OPS; do
+        case $address in
+        unix:*) ;;
+        *:0) fail "$address: a port is needed here, not 0; $OTHER" ;;
+        *) ! accepts "$address" || fail "$address is taken; $OTHER" ;;
+        esac
+    done
 }
 
 start_redis() {
@@ -160,19 +208,20 @@ start_redis() {
 
 start_relay() {
     launch "$ROOT/build/comfy-relay" "${RELAY_OPTIONS[@]}"
-    case $LISTEN in unix:*) return ;; esac
     if [ -n "$OPS" ]; then
         until_true 10 "the relay" relay_is_ready
     else
-        until_true 10 "the relay" relay_listens
+        case $FIRST in unix:*) ;; *) until_true 10 "the relay" accepts "$FIRST" ;; esac
     fi
 }
 
 say_where() {
+    local path
+    path="/ws?clientId=$(percent_encoded "$SID")"
     echo
-    case $LISTEN in
-    unix:*) echo "WebSocket:   $LISTEN, path /ws?clientId=$SID" ;;
-    *) echo "WebSocket:   ws://$LISTEN/ws?clientId=$SID" ;;
+    case $FIRST in
+    unix:*) echo "WebSocket:   $FIRST, path $path" ;;
+    *) echo "WebSocket:   ws://$FIRST$path" ;;
     esac
     [ -z "$OPS" ] || echo "Operations:  http://$OPS/live /ready /metrics"
     echo "Redis:       $DIR/redis.sock"
@@ -189,13 +238,12 @@ main() {
     DIR=$(mktemp -d "${TMPDIR:-/tmp}/comfy-relay.XXXXXX") || exit 1
     build
     RELAY_OPTIONS+=("--redis.url=redis+unix://$DIR/redis.sock" --drain.time=1s)
-    LISTEN=$(option listen)
-    OPS=$(option 'ops\.listen')
-    [ -n "$LISTEN" ] || fail "the relay does not take these options"
+    read_options
+    check_addresses
     start_redis
     start_relay
     say_where
-    [ -z "$DEMO" ] || launch /usr/bin/python3 "$ROOT/deploy/demo_worker.py" --redis-socket "$DIR/redis.sock" --sid "$SID"
+    [ -z "$DEMO" ] || launch /usr/bin/python3 "$ROOT/deploy/demo_worker.py" --redis-socket "$DIR/redis.sock" --sid="$SID"
     wait -n
     fail "One of them has ended by itself; stopping the others."
 }

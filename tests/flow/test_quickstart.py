@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -13,11 +14,11 @@ SCRIPT = os.path.join(ROOT, "deploy", "quickstart.sh")
 
 
 class Quickstart:
-    def __init__(self, *args):
+    def __init__(self, *args, env=None):
         self.port, self.ops_port = free_port(), free_port()
         self.process = subprocess.Popen(
             [SCRIPT, f"--listen=127.0.0.1:{self.port}", f"--ops.listen=127.0.0.1:{self.ops_port}", *args],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, start_new_session=True)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, start_new_session=True, env=env)
         self.output = ""
 
     def wait_said(self, text):
@@ -26,6 +27,13 @@ class Quickstart:
             assert line, f"it ended with {self.process.wait()}:\n{self.output}"
             self.output += line
         return self
+
+    def wait_end(self):
+        """Its return code and all that it and its children said."""
+        code = self.process.wait(30)
+        assert until(lambda: not self.children(), "everything to be gone")
+        self.output += self.process.stdout.read()
+        return code, self.output
 
     def children(self):
         """{pid: command line} of everything that it started and that lives: what is in its session."""
@@ -43,10 +51,11 @@ class Quickstart:
 
     def end(self):
         """Whatever happened, nothing may outlive the test."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        for kill, pid in [(os.killpg, self.process.pid), *((os.kill, child) for child in self.children())]:
+            try:
+                kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         self.process.stdout.close()
         self.process.wait()
 
@@ -55,9 +64,9 @@ class Quickstart:
 def quickstart():
     started = []
 
-    def one(*args):
-        started.append(Quickstart(*args))
-        return started[0].wait_said("Ctrl-C stops")
+    def one(*args, until_said="Ctrl-C stops", env=None):
+        started.append(Quickstart(*args, env=env))
+        return started[-1].wait_said(until_said)
 
     yield one
     for q in started:
@@ -111,13 +120,78 @@ def test_relay_that_dies_takes_the_rest_along(quickstart):
     assert until(lambda: not q.children(), "everything to be gone")
 
 
-def test_taken_port_is_a_clear_error():
-    import socket
+def test_terminals_ctrl_c_stops_all_in_order_and_without_a_traceback(quickstart):
+    q = quickstart("--sid", "watcher").wait_said("prompt ")
+    os.killpg(q.process.pid, signal.SIGINT)
+    code, output = q.wait_end()
+    assert code == 0 and output.endswith("Stopped.\n"), output
+    assert "Traceback" not in output and "Exception ignored" not in output, output
+    assert "redis connection" not in output, "Redis ended before those who use it:\n" + output
+
+
+def test_worker_that_is_told_twice_to_stop_says_nothing_of_it(quickstart):
+    q = quickstart().wait_said("prompt ")
+    worker = next(pid for pid, line in q.children().items() if "demo_worker.py" in line)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        os.kill(worker, number)
+    code, output = q.wait_end()
+    assert code == 1 and "has ended by itself" in output, output
+    assert "Traceback" not in output and "Exception ignored" not in output, output
+
+
+def test_ctrl_c_during_the_build_is_answered_too(quickstart, tmp_path):
+    os.mkfifo(tmp_path / "builds")
+    (tmp_path / "cmake").write_text(f"#!/bin/sh\necho > {tmp_path}/builds\nexec sleep 100\n")
+    (tmp_path / "cmake").chmod(0o755)
+    q = quickstart(until_said="Building", env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    (tmp_path / "builds").read_text()
+    os.killpg(q.process.pid, signal.SIGINT)
+    code, output = q.wait_end()
+    assert (code, output.splitlines()) == (0, ["Building build/comfy-relay", "Stopped."])
+
+
+def test_sid_is_percent_encoded_in_the_address(quickstart):
+    q = quickstart("--sid=a b&\u00e9")
+    assert "/ws?clientId=a%20b%26%C3%A9\n" in q.output, q.output
+    client = Client(("127.0.0.1", q.port), "/ws?clientId=a%20b%26%C3%A9")
+    client.wait(lambda: client.find('"prompt_id"') is not None, "the demo to play for it", 60)
+    client.drop()
+
+
+def test_without_operations_address_the_relay_sees_no_odd_request(quickstart):
+    q = quickstart("--no-demo", "--ops.listen=")
+    Client(("127.0.0.1", q.port), "/ws?clientId=x").wait_count(1).drop()
+    os.kill(q.process.pid, signal.SIGTERM)
+    code, output = q.wait_end()
+    assert code == 0 and "handshake" not in output and "Operations" not in output, output
+
+
+def refused(*args, seconds=120):
+    return subprocess.run([SCRIPT, "--no-demo", *args], capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("option, other", [("--listen", "--ops.listen"), ("--ops.listen", "--listen")])
+def test_taken_port_is_a_clear_error(option, other):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = subprocess.run([SCRIPT, "--no-demo", f"--listen=127.0.0.1:{port}", f"--ops.listen=127.0.0.1:{free_port()}"],
-                              capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
-    assert done.returncode == 1 and f"127.0.0.1:{port}" in done.stderr + done.stdout, done
+        done = refused(f"{option}=127.0.0.1:{port}", f"{other}=127.0.0.1:{free_port()}")
+    assert done.returncode == 1 and f"127.0.0.1:{port} is taken" in done.stderr and "COMFY_RELAY_LISTEN" in done.stderr, done
+
+
+def test_port_0_is_refused_for_nobody_could_be_told_which_it_is():
+    done = refused("--listen=127.0.0.1:0", f"--ops.listen=127.0.0.1:{free_port()}")
+    assert done.returncode == 1 and "127.0.0.1:0: a port is needed" in done.stderr, done
+
+
+def test_bad_address_is_reported_once():
+    done = refused("--listen=nonsense")
+    assert done.returncode == 2 and done.stderr.count("nonsense") == 1, done
+
+
+@pytest.mark.parametrize("sid", ["", "a{b", "a}", "a\nb", "a\x7f", "a\u0085", "x" * 129, "\u00e9" * 65, b"a\xff"])
+def test_forbidden_sid_is_refused_before_anything_is_done(sid):
+    done = refused("--sid", sid, seconds=30)
+    assert done.returncode == 2 and "--sid" in done.stderr and not done.stdout, done
 
 
 def test_unknown_option_is_refused_before_anything_is_done():
