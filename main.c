@@ -9,6 +9,7 @@
 
 #include "adapters/http/ops.h"
 #include "adapters/msgpack/codec.h"
+#include "adapters/process/descriptors.h"
 #include "adapters/process/logger.h"
 #include "adapters/process/signals.h"
 #include "adapters/process/ticker.h"
@@ -107,11 +108,23 @@ static void on_stop(struct signals_listener *self)
     server_drain(p->server, on_drained, p);
 }
 
+/* Redis, the listeners, what is asked on ops.listen, the loop itself. */
+#define DESCRIPTORS_OWN 64
+
+static void warn_of_descriptors(struct program *p)
+{
+    uint64_t limit = descriptors_raise(), connections = p->config.options.limits_connections;
+    if (limit < connections + DESCRIPTORS_OWN)
+        logger_warn(&p->logger, "fewer descriptors than limits.connections needs",
+                    LOG_INT("descriptors", limit), LOG_INT("needed", connections + DESCRIPTORS_OWN));
+}
+
 static void take_over(struct program *p)
 {
     struct relay_config config = relay_config(&p->config.options);
     p->logger.level = p->config.options.log_level;
     relay_configure(&p->relay, &config);
+    warn_of_descriptors(p);
     if (server_reload(p->server) < 0)
         logger_error(&p->logger, "the features could not be taken over");
 }
@@ -188,6 +201,7 @@ static int run(struct program *p)
     if (error < 0)
         return fail(p, "cannot start", "loop", error);
     warn_of_unknown(p);
+    warn_of_descriptors(p);
     if ((error = open_core(p)) < 0 || (error = open_edges(p)) < 0)
         close_edges(p);
     uv_run(&p->loop, UV_RUN_DEFAULT);

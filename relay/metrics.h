@@ -61,6 +61,7 @@
     X(TIMEOUT, "timeout")           \
     X(CONNECTIONS, "connections")   \
     X(DRAINING, "draining")         \
+    X(DESCRIPTORS, "descriptors")   \
     X(NO_MEMORY, "no_memory")
 
 /* Why the relay closed a connection. X(NAME, label) */

@@ -15,9 +15,10 @@
 #include "adapters/http/request.h"
 #include "adapters/process/listener.h"
 
-#define CONNECTIONS_MAX 64
-#define LINGER_MS       1000
-#define PLAIN_TEXT      "text/plain; charset=utf-8"
+#define CONNECTIONS_MAX     64
+#define LINGER_MS           1000
+#define NOT_ACCEPTED_LOG_MS 10000
+#define PLAIN_TEXT          "text/plain; charset=utf-8"
 
 enum state { READING, ANSWERING, LINGERING, CLOSING };
 
@@ -47,6 +48,7 @@ struct ops {
     struct connections connections;
     unsigned count;
     time_t started_at;
+    struct log_limit not_accepted;
 };
 
 /* What is answered; the body is a line, or the metrics. */
@@ -57,7 +59,7 @@ struct answer {
     bool no_body;        /* only its length is told */
 };
 
-static void on_connection(struct listener *l, void *owner);
+static void on_connection(struct listener *l, void *owner, int error);
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
 static void on_timeout(uv_timer_t *timer);
@@ -236,6 +238,14 @@ static void accept_connection(struct ops *o)
         close_connection(c);
 }
 
+static void tell_not_accepted(struct ops *o, int error)
+{
+    uint64_t suppressed;
+    if (log_limit_pass(&o->not_accepted, uv_hrtime() / 1000000, &suppressed))
+        logger_warn(o->logger, "connection not accepted", LOG_STR("option", "ops.listen"),
+                    LOG_STR("error", uv_strerror(error)), LOG_INT("suppressed", suppressed));
+}
+
 struct ops *ops_open(uv_loop_t *loop, const struct options *options, struct logger *logger,
                      struct ops_source *source, int *error)
 {
@@ -248,6 +258,7 @@ struct ops *ops_open(uv_loop_t *loop, const struct options *options, struct logg
     if (o == NULL)
         return NULL;
     *o = (struct ops){.options = options, .logger = logger, .source = source, .started_at = time(NULL)};
+    o->not_accepted = (struct log_limit){.interval_ms = NOT_ACCEPTED_LOG_MS, .burst = 1};
     TAILQ_INIT(&o->connections);
     o->listener = listener_open(loop, &address, on_connection, o, error);
     if (o->listener == NULL) {
@@ -270,10 +281,13 @@ void ops_close(struct ops *o)
 
 /* Callbacks */
 
-static void on_connection(struct listener *l, void *owner)
+static void on_connection(struct listener *l, void *owner, int error)
 {
     (void)l;
-    accept_connection(owner);
+    if (error < 0)
+        tell_not_accepted(owner, error);
+    else
+        accept_connection(owner);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)

@@ -221,6 +221,8 @@ static const struct refusal {
     [REJECT_TIMEOUT] = {408, "Request Timeout", "", "the request took too long"},
     [REJECT_CONNECTIONS] = {503, "Service Unavailable", RETRY_HEADER, "there are too many connections"},
     [REJECT_DRAINING] = {503, "Service Unavailable", RETRY_HEADER, "the relay is stopping"},
+    [REJECT_DESCRIPTORS] = {503, "Service Unavailable", RETRY_HEADER,
+                            "the relay has no descriptors to spare"},
     [REJECT_NO_MEMORY] = {503, "Service Unavailable", RETRY_HEADER, "the relay has no memory to spare"},
 };
 

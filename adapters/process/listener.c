@@ -1,11 +1,12 @@
 /* A listening socket, TCP or Unix, that hands over what connects to it.
  *
- * The sockets are made here and not by libuv, so that a failure is known before there is a handle to close.
- */
+ * The sockets are made here and not by libuv, so that a failure is known before there is a handle to close. And
+ * they are accepted here: libuv closes, and tells nobody, what comes when there is no descriptor left. */
 #include "adapters/process/listener.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,26 +16,29 @@
 #include <unistd.h>
 
 #define BACKLOG      4096 /* thousands may reconnect at once; the kernel lowers it to its somaxconn */
+#define ACCEPTS_MAX  64   /* in one turn of the loop */
+#define PAUSE_MS     100  /* when nothing can be accepted, and nothing says when it can */
 #define SOCKET_FLAGS (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
 #define UNIX_PREFIX  "unix:"
 #define TEXT_SIZE    (sizeof(UNIX_PREFIX) + sizeof(((struct address *)NULL)->name))
 
 struct listener {
-    union listener_client server;  /* what listens */
-    union listener_client refused; /* the connection that is being refused */
-    bool is_refusing;              /* `refused` is in use */
-    bool is_waiting;               /* another one waits for it */
+    uv_poll_t poll;
+    uv_timer_t pause;
+    int fd;       /* what listens */
+    int reserve;  /* a descriptor to give up, so that a connection can be closed for want of one; or -1 */
+    int accepted; /* the connection at hand; or -1 */
+    int open_handles;
     bool is_closing;
-    bool is_closed; /* and libuv is done with `server` */
     enum address_kind kind;
     listener_on_connection *on_connection;
     void *owner;          /* borrowed */
     char text[TEXT_SIZE]; /* where it listens; "unix:" and the path, or host and port */
 };
 
+static void on_readable(uv_poll_t *poll, int status, int events);
+static void on_pause_over(uv_timer_t *timer);
 static void on_closed(uv_handle_t *handle);
-static void on_refused_closed(uv_handle_t *handle);
-static void on_connection(uv_stream_t *stream, int status);
 
 static int bind_and_listen(int fd, const struct sockaddr *address, socklen_t len)
 {
@@ -145,18 +149,34 @@ static void init_client(uv_loop_t *loop, enum address_kind kind, union listener_
     (void)error;
 }
 
+static int open_reserve(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void wait_for_connections(struct listener *l)
+{
+    int error = uv_poll_start(&l->poll, UV_READABLE, on_readable);
+    assert(error == 0); /* it is no more than noted down for the next turn */
+    (void)error;
+}
+
 /* Takes the fd on every path. */
 static int start(struct listener *l, uv_loop_t *loop, int take_fd)
 {
-    init_client(loop, l->kind, &l->server);
-    l->server.handle.data = l;
-    int error = l->kind == ADDRESS_UNIX ? uv_pipe_open(&l->server.pipe, take_fd)
-                                        : uv_tcp_open(&l->server.tcp, take_fd);
+    int error = uv_poll_init(loop, &l->poll, take_fd);
     if (error < 0) {
         close(take_fd);
         return error;
     }
-    return uv_listen(&l->server.stream, BACKLOG, on_connection);
+    uv_timer_init(loop, &l->pause);
+    l->poll.data = l->pause.data = l;
+    l->open_handles = 2;
+    l->fd = take_fd;
+    l->reserve = open_reserve();
+    l->accepted = -1;
+    wait_for_connections(l);
+    return 0;
 }
 
 struct listener *listener_open(uv_loop_t *loop, const struct address *address,
@@ -181,7 +201,7 @@ struct listener *listener_open(uv_loop_t *loop, const struct address *address,
         describe_tcp(l->text, sizeof(l->text), fd);
     *error = start(l, loop, fd);
     if (*error < 0) {
-        listener_close(l);
+        free(l);
         return NULL;
     }
     return l;
@@ -199,22 +219,19 @@ bool listener_is_unix(const struct listener *l)
 
 int listener_accept(struct listener *l, union listener_client *client)
 {
-    init_client(l->server.handle.loop, l->kind, client);
-    return uv_accept(&l->server.stream, &client->stream);
+    int fd = l->accepted;
+    l->accepted = -1;
+    init_client(l->poll.loop, l->kind, client);
+    int error = l->kind == ADDRESS_UNIX ? uv_pipe_open(&client->pipe, fd) : uv_tcp_open(&client->tcp, fd);
+    if (error < 0)
+        close(fd);
+    return error;
 }
 
-/* Until `refused` is free again libuv holds the next connection and looks for no other, so a flood of them
- * costs one turn of the loop each. */
 void listener_refuse(struct listener *l)
 {
-    l->is_waiting = l->is_refusing;
-    if (l->is_refusing)
-        return;
-    int error = listener_accept(l, &l->refused);
-    (void)error; /* it is closed in any case */
-    l->is_refusing = true;
-    l->refused.handle.data = l;
-    uv_close(&l->refused.handle, on_refused_closed);
+    close(l->accepted);
+    l->accepted = -1;
 }
 
 void listener_close(struct listener *l)
@@ -222,43 +239,96 @@ void listener_close(struct listener *l)
     l->is_closing = true;
     if (l->kind == ADDRESS_UNIX)
         unlink(l->text + strlen(UNIX_PREFIX));
-    uv_close(&l->server.handle, on_closed);
+    uv_close((uv_handle_t *)&l->poll, on_closed);
+    uv_close((uv_handle_t *)&l->pause, on_closed);
+    close(l->fd);
+    if (l->reserve >= 0)
+        close(l->reserve);
 }
 
-static void offer_waiting(struct listener *l)
+/* The next connection, or a negative error code. */
+static int accept_next(struct listener *l)
 {
-    if (!l->is_waiting || l->is_closing)
-        return;
-    l->is_waiting = false;
-    l->on_connection(l, l->owner);
+    int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }
 
-static void free_if_closed(struct listener *l)
+/* There is no descriptor left: its peer learns that from a close, now, and not from silence. */
+static int close_next(struct listener *l)
 {
-    if (l->is_closed && !l->is_refusing)
-        free(l);
+    if (l->reserve < 0)
+        return -EMFILE;
+    close(l->reserve);
+    int fd = accept_next(l);
+    if (fd >= 0)
+        close(fd);
+    l->reserve = open_reserve();
+    return fd < 0 ? fd : 0;
+}
+
+static bool is_out_of_descriptors(int error)
+{
+    return error == -EMFILE || error == -ENFILE;
+}
+
+static bool is_out_of_memory(int error)
+{
+    return error == -ENOMEM || error == -ENOBUFS;
+}
+
+/* It stays in its queue, and whoever polls would spin. */
+static void pause_accepting(struct listener *l)
+{
+    uv_poll_stop(&l->poll);
+    uv_timer_start(&l->pause, on_pause_over, PAUSE_MS, 0);
+}
+
+/* A connection could not be accepted. False when that ends this turn. */
+static bool handle_failure(struct listener *l, int error)
+{
+    if (error == -EAGAIN)
+        return false;
+    if (!is_out_of_descriptors(error) && !is_out_of_memory(error)) /* that connection's own (accept(2)) */
+        return true;
+    int second = is_out_of_descriptors(error) ? close_next(l) : error;
+    if (second == -EAGAIN) /* there was none: a descriptor is asked for before the queue is looked at */
+        return false;
+    if (second < 0)
+        pause_accepting(l);
+    l->on_connection(l, l->owner, error);
+    return second == 0;
+}
+
+static bool take_next(struct listener *l)
+{
+    int fd = accept_next(l);
+    if (fd < 0)
+        return handle_failure(l, fd);
+    l->accepted = fd;
+    l->on_connection(l, l->owner, 0);
+    return true;
 }
 
 /* Callbacks */
 
-static void on_connection(uv_stream_t *stream, int status)
+static void on_readable(uv_poll_t *poll, int status, int events)
 {
-    struct listener *l = stream->data;
-    if (status == 0) /* else out of descriptors: libuv has closed what it could not accept */
-        l->on_connection(l, l->owner);
+    struct listener *l = poll->data;
+    (void)status, (void)events; /* accept4() says what is wrong */
+    if (l->reserve < 0)
+        l->reserve = open_reserve();
+    for (int i = 0; i < ACCEPTS_MAX && !l->is_closing && take_next(l); i++)
+        ;
 }
 
-static void on_refused_closed(uv_handle_t *handle)
+static void on_pause_over(uv_timer_t *timer)
 {
-    struct listener *l = handle->data;
-    l->is_refusing = false;
-    offer_waiting(l);
-    free_if_closed(l);
+    wait_for_connections(timer->data);
 }
 
 static void on_closed(uv_handle_t *handle)
 {
     struct listener *l = handle->data;
-    l->is_closed = true;
-    free_if_closed(l);
+    if (--l->open_handles == 0)
+        free(l);
 }

@@ -18,8 +18,10 @@ union listener_client {
     uv_pipe_t pipe;
 };
 
-/* A connection is at hand: call listener_accept() or listener_refuse() once, from within. */
-typedef void listener_on_connection(struct listener *l, void *owner);
+/* With error 0 a connection is at hand: call listener_accept() or listener_refuse() once, from within. Else one
+ * could not be accepted, for want of descriptors (-EMFILE, -ENFILE) or of memory (-ENOMEM, -ENOBUFS). It was
+ * closed; where not even that was possible it waits in its queue, and is told again when it is tried again. */
+typedef void listener_on_connection(struct listener *l, void *owner, int error);
 
 /* Binds and listens. A host name is resolved now, and blocks: its first IPv4 address that can be bound is
  * taken, else its first IPv6 address. The file of a Unix socket on which nobody answers is replaced. NULL,
@@ -37,7 +39,7 @@ bool listener_is_unix(const struct listener *l);
  * errno-valued code. In both cases *client is a handle that the caller must uv_close(). */
 int listener_accept(struct listener *l, union listener_client *client) __attribute__((warn_unused_result));
 
-/* Closes the connection at hand, now or in one of the next turns of the loop. Takes no memory. */
+/* Closes the connection at hand. */
 void listener_refuse(struct listener *l);
 
 /* Stops listening at once, and removes the file of a Unix socket. There is no further call of on_connection.

@@ -9,6 +9,7 @@
 
 #define CODE_SERVICE_RESTART 1012
 #define NEVER                UINT64_MAX
+#define NOT_ACCEPTED_LOG_MS  10000
 
 struct drain {
     void (*on_drained)(void *arg); /* NULL: not draining, or told already */
@@ -27,13 +28,14 @@ struct server {
     struct listener *listeners[ADDRESS_LIST_MAX];
     size_t listener_count;
     char where[sizeof(((struct address *)NULL)->text)];
+    struct log_limit not_accepted;
     bool is_closing;
     bool timer_is_closed;
 };
 
 static void on_write(struct sockets *self, struct cursor *c);
 static void on_change(struct shared *s);
-static void on_connection(struct listener *l, void *owner);
+static void on_connection(struct listener *l, void *owner, int error);
 static void on_time(uv_timer_t *timer);
 static void on_timer_closed(uv_handle_t *handle);
 
@@ -54,6 +56,7 @@ struct server *server_new(uv_loop_t *loop, const struct options *options, struct
     s->shared.logger = logger;
     s->shared.on_change = on_change;
     s->armed_ms = NEVER;
+    s->not_accepted = (struct log_limit){.interval_ms = NOT_ACCEPTED_LOG_MS, .burst = 1};
     uv_timer_init(loop, &s->timer);
     s->timer.data = s;
     return s;
@@ -168,6 +171,16 @@ int server_reload(struct server *s)
     return 0;
 }
 
+static void note_not_accepted(struct server *s, int error)
+{
+    bool is_memory = error == -ENOMEM || error == -ENOBUFS;
+    uint64_t suppressed;
+    s->shared.relay->metrics.rejected[is_memory ? REJECT_NO_MEMORY : REJECT_DESCRIPTORS]++;
+    if (log_limit_pass(&s->not_accepted, uv_now(s->shared.loop), &suppressed))
+        logger_warn(s->shared.logger, "connection not accepted", LOG_STR("option", "listen"),
+                    LOG_STR("error", uv_strerror(error)), LOG_INT("suppressed", suppressed));
+}
+
 static int listen_on(struct server *s, const struct address *address)
 {
     int error;
@@ -240,10 +253,13 @@ static void on_write(struct sockets *self, struct cursor *c)
     conn_write(conn_of_cursor(c));
 }
 
-static void on_connection(struct listener *l, void *owner)
+static void on_connection(struct listener *l, void *owner, int error)
 {
     struct server *s = owner;
-    conn_open(&s->shared, l);
+    if (error < 0)
+        note_not_accepted(s, error);
+    else
+        conn_open(&s->shared, l);
 }
 
 static void on_change(struct shared *shared)

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from servers import BINARY, Relay, free_port, until
-from ws import Refused
+from ws import Refused, connect_tcp, read_head, upgrade_request
 
 OPTIONS = """listen ops.listen redis.url redis.prefix redis.password_file session.ttl session.duplicate session.log_events
 session.log_bytes features ws.ping_interval ws.ping_timeout ws.origins limits.connections limits.handshake_timeout
@@ -146,6 +146,31 @@ def test_operations_address_may_be_none(redis_server):
     finally:
         process.kill()
         process.communicate()
+
+
+def test_fewer_descriptors_than_connections_need_is_told_and_the_soft_limit_is_raised(redis_server):
+    import resource
+    with Relay(redis_server, limits__connections="100000", descriptors=(100, 5000)) as relay:
+        relay.wait_log("limits.connections")
+        assert resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE) == (5000, 5000)
+        assert "descriptors=5000 needed=100064" in relay.stderr, relay.stderr
+    with Relay(redis_server, limits__connections="4900", descriptors=(100, 5000)) as relay:
+        assert "limits.connections" not in relay.stderr, relay.stderr
+
+
+def test_connection_without_a_descriptor_is_told_and_accepted_when_there_is_one_again(redis_server, connect):
+    import resource
+    with Relay(redis_server) as relay:
+        limits = resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE)
+        held = connect("held", to=relay)
+        resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        with connect_tcp(relay.address) as late:
+            late.sendall(upgrade_request("/ws"))
+            relay.wait_log("too many open files")
+            resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, limits)
+            assert read_head(late)[0].startswith(b"HTTP/1.1 101 ")
+        assert relay.metric('handshakes_rejected_total{reason="descriptors"}') >= 1
+        assert not held.closed
 
 
 def answers(port):

@@ -1,6 +1,7 @@
 """Private servers for tests: a redis-server and the relay, each on its own port or socket, always stopped."""
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -47,9 +48,13 @@ def until(condition, what, timeout=TIMEOUT):
         time.sleep(0.01)
 
 
-def start(args, **options):
-    """A child that dies with us, whatever happens."""
-    return subprocess.Popen(args, preexec_fn=die_with_parent, **options)
+def start(args, descriptors=None, **options):
+    """A child that dies with us, whatever happens; descriptors: its soft and its hard limit of them."""
+    def prepare():
+        die_with_parent()
+        if descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
+    return subprocess.Popen(args, preexec_fn=prepare, **options)
 
 
 def die_with_parent():
@@ -171,7 +176,8 @@ def as_bytes(s):
 class Relay:
     """The relay on free ports. Leaving the `with` stops it and fails on a sanitizer's report or a bad exit."""
 
-    def __init__(self, server=None, *args, wait=True, binary=None, env=None, listen=None, expect_exit=0, **options):
+    def __init__(self, server=None, *args, wait=True, binary=None, env=None, listen=None, expect_exit=0, descriptors=None,
+                 **options):
         self.dir = tempfile.mkdtemp(prefix="relay-")
         self.port, self.ops_port = free_port(), free_port()
         self.address = ("127.0.0.1", self.port)
@@ -184,7 +190,7 @@ class Relay:
         for name, value in given.items():
             self.command += [f"--{name}", str(value)]
         self.stderr, self.changed = "", threading.Condition()
-        self.process = start(self.command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        self.process = start(self.command, descriptors=descriptors, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                              stdin=subprocess.DEVNULL, env={**os.environ, **SANITIZERS, **(env or {})})
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

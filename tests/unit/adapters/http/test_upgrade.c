@@ -222,6 +222,7 @@ static void every_refusal_fits_and_says_what_the_interface_asks(void **state)
         {REJECT_TIMEOUT, 408, "Connection: close\r\n"},
         {REJECT_CONNECTIONS, 503, "Retry-After: 5\r\n"},
         {REJECT_DRAINING, 503, "Retry-After: 5\r\n"},
+        {REJECT_DESCRIPTORS, 503, "Retry-After: 5\r\n"},
         {REJECT_NO_MEMORY, 503, "Retry-After: 5\r\n"},
     };
     assert_int_equal(sizeof cases / sizeof *cases, REJECT_REASONS_COUNT - 1);

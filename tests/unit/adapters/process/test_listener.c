@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -24,7 +25,10 @@ struct fixture {
     union listener_client client;
     int accept_error;
     unsigned connections;
+    unsigned failures; /* to accept one */
+    int failure;
     bool refuse;
+    bool close; /* the listener, with the first connection */
 };
 
 static int setup(void **state)
@@ -52,14 +56,23 @@ static int teardown(void **state)
     return error;
 }
 
-static void on_connection(struct listener *l, void *owner)
+static void on_connection(struct listener *l, void *owner, int error)
 {
     struct fixture *f = owner;
-    f->connections++;
-    if (f->refuse) {
-        listener_refuse(l);
+    if (error < 0) {
+        f->failures++;
+        f->failure = error;
         return;
     }
+    f->connections++;
+    if (f->refuse || f->close)
+        listener_refuse(l);
+    if (f->close) {
+        listener_close(l);
+        f->listener = NULL;
+    }
+    if (f->refuse || f->close)
+        return;
     f->accept_error = listener_accept(l, &f->client);
     uv_close(&f->client.handle, NULL);
 }
@@ -234,19 +247,78 @@ static void refused_connections_are_all_closed(void **state)
     assert_int_equal(f->accept_error, 0);
 }
 
-static void closing_while_a_connection_is_being_refused_frees_all(void **state)
+static void closing_with_connections_that_wait_frees_all(void **state)
 {
     struct fixture *f = *state;
-    f->refuse = true;
+    f->close = true;
     assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
     int first = connect_to(f->listener), second = connect_to(f->listener);
     while (f->connections < 1)
         uv_run(&f->loop, UV_RUN_ONCE);
-    listener_close(f->listener);
-    f->listener = NULL;
     uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(f->connections, 1);
     close(first);
     close(second);
+}
+
+/* No descriptor from this one on can be opened then. The limit until now. */
+static struct rlimit limit_descriptors(int first)
+{
+    struct rlimit before, limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)first;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return before;
+}
+
+static int first_free_descriptor(void)
+{
+    int fd = dup(STDERR_FILENO);
+    close(fd);
+    return fd;
+}
+
+static void a_connection_without_a_descriptor_is_closed_and_told(void **state)
+{
+    struct fixture *f = *state;
+    int fds[5];
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    for (size_t i = 0; i < 5; i++)
+        fds[i] = connect_to(f->listener);
+    struct rlimit before = limit_descriptors(first_free_descriptor());
+    while (f->failures < 5)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_int_equal(f->failure, -EMFILE);
+    assert_int_equal(f->failures, 5);
+    assert_int_equal(f->connections, 0);
+    for (size_t i = 0; i < 5; i++)
+        check_closed(fds[i]);
+    int fd = connect_to(f->listener);
+    while (f->connections < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    close(fd);
+}
+
+static void a_connection_that_cannot_even_be_closed_waits_and_nothing_spins(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    int fd = connect_to(f->listener);
+    struct rlimit before =
+        limit_descriptors(STDERR_FILENO + 1); /* so that the listener's reserve is of no help */
+    while (f->failures < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    uint64_t since_ms = uv_now(&f->loop), turns = 0;
+    for (; uv_now(&f->loop) - since_ms < 250; turns++)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_in_range(f->failures, 2, 4); /* tried again now and then */
+    assert_in_range(turns, 1, 10);
+    while (f->connections < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    close(fd);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -264,7 +336,9 @@ int main(void)
         TEST(a_unix_socket_that_is_too_busy_to_answer_is_not_replaced),
         TEST(a_file_that_is_no_socket_is_not_replaced),
         TEST(refused_connections_are_all_closed),
-        TEST(closing_while_a_connection_is_being_refused_frees_all),
+        TEST(closing_with_connections_that_wait_frees_all),
+        TEST(a_connection_without_a_descriptor_is_closed_and_told),
+        TEST(a_connection_that_cannot_even_be_closed_waits_and_nothing_spins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

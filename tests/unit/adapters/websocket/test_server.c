@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -922,6 +923,39 @@ static void features_are_taken_over_by_a_reload(void **state)
     tear_down(&f);
 }
 
+static void a_connection_without_a_descriptor_is_counted_and_told_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct rlimit limit;
+    char *log = NULL;
+    size_t log_len = 0;
+    set_up(&f);
+    f.logger = (struct logger){open_memstream(&log, &log_len), LOG_WARN, LOG_TEXT};
+    struct client *a = connect_client(&f), *b = connect_client(&f);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int first_free = dup(STDERR_FILENO);
+    close(first_free);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE,
+                               &(struct rlimit){.rlim_cur = (rlim_t)first_free, .rlim_max = limit.rlim_max}),
+                     0);
+    while (f.core.relay.metrics.rejected[REJECT_DESCRIPTORS] < 2)
+        wait_turn(&f);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(f.core.relay.metrics.rejected[REJECT_DESCRIPTORS], 2);
+    fclose(f.logger.stream);
+    const char *line = strstr(log, "too many open files");
+    assert_non_null(line);
+    assert_null(strstr(line + 1, "too many open files"));
+    f.logger.stream = stderr;
+    free(log);
+    disconnect(a);
+    disconnect(b);
+    struct client *c = open_client(&f, "a");
+    disconnect(c);
+    tear_down(&f);
+}
+
 static void an_address_that_is_taken_is_named(void **state)
 {
     (void)state;
@@ -964,6 +998,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_breaks_is_counted_as_lost),
         cmocka_unit_test(a_connection_that_breaks_with_frames_outstanding_frees_them),
         cmocka_unit_test(features_are_taken_over_by_a_reload),
+        cmocka_unit_test(a_connection_without_a_descriptor_is_counted_and_told_once),
         cmocka_unit_test(an_address_that_is_taken_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
