@@ -10,6 +10,7 @@
 #include "adapters/http/ops.h"
 #include "adapters/msgpack/codec.h"
 #include "adapters/process/descriptors.h"
+#include "adapters/process/listener.h"
 #include "adapters/process/logger.h"
 #include "adapters/process/signals.h"
 #include "adapters/process/ticker.h"
@@ -150,6 +151,13 @@ static int fail(struct program *p, const char *what, const char *where, int erro
     return error;
 }
 
+static int fail_to_listen(struct program *p, const char *option, const char *where, int error)
+{
+    logger_error(&p->logger, "cannot listen", LOG_STR("option", option), LOG_STR("at", where),
+                 LOG_STR("error", listener_strerror(error)));
+    return error;
+}
+
 static int open_core(struct program *p)
 {
     uint64_t seed[2];
@@ -181,9 +189,9 @@ static int open_edges(struct program *p)
     if (!(p->signals = signals_open(&p->loop, &p->on_signal, &error)))
         return fail(p, "cannot start", "signals", error);
     if ((error = server_open(p->server, &p->relay, &where)) < 0)
-        return fail(p, "cannot listen", where, error);
+        return fail_to_listen(p, "listen", where, error);
     if (*ops_listen && !(p->ops = ops_open(&p->loop, &p->config.options, &p->logger, &p->ops_source, &error)))
-        return fail(p, "cannot listen", ops_listen, error);
+        return fail_to_listen(p, "ops.listen", ops_listen, error);
     redis_open(p->redis, &p->relay);
     return 0;
 }

@@ -17,7 +17,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
  * takes over, START for the rest. */
 #define OPTIONS(X)                                                                                         \
     X(listen, "listen", ADDRESSES, "127.0.0.1:8190", 0, 0, START,                                          \
-      "WebSocket address(es), comma-separated; IPv6 in brackets; unix:/path")                              \
+      "WebSocket address(es), comma-separated; IPv6 in brackets; unix:/path, made with mode 0666")         \
     X(ops_listen, "ops.listen", ADDRESS, "127.0.0.1:9190", 0, 0, START,                                    \
       "address of /live, /ready and /metrics; empty: none")                                                \
     X(redis_url, "redis.url", REDIS_URL, "redis://127.0.0.1:6379/0", 0, 0, START,                          \

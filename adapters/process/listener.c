@@ -42,9 +42,7 @@ static void on_closed(uv_handle_t *handle);
 
 static int bind_and_listen(int fd, const struct sockaddr *address, socklen_t len)
 {
-    if (bind(fd, address, len) < 0 || listen(fd, BACKLOG) < 0)
-        return -errno;
-    return 0;
+    return bind(fd, address, len) < 0 || listen(fd, BACKLOG) < 0 ? -errno : 0;
 }
 
 /* A socket that listens there, or a negative error code. */
@@ -79,7 +77,9 @@ static int resolve_error(int code)
 {
     if (code == EAI_SYSTEM)
         return -errno;
-    return code == EAI_MEMORY ? -ENOMEM : -EADDRNOTAVAIL;
+    if (code == EAI_MEMORY)
+        return -ENOMEM;
+    return code == EAI_AGAIN ? UV_EAI_AGAIN : UV_EAI_NONAME;
 }
 
 static int open_tcp(const struct address *address)
@@ -98,19 +98,51 @@ static int open_tcp(const struct address *address)
     return fd;
 }
 
-/* A socket's file that no process listens on. Anything that is no socket belongs to somebody. */
-static bool is_stale(const struct sockaddr_un *address)
+/* What has taken the path: 0, a socket's file that no process listens on; else a negative error code. Anything
+ * that is no socket belongs to somebody. */
+static int look_at_taken(const struct sockaddr_un *address)
 {
     struct stat st;
-    if (lstat(address->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-        return false;
+    if (lstat(address->sun_path, &st) < 0)
+        return -errno;
+    if (!S_ISSOCK(st.st_mode))
+        return -EEXIST;
     int fd = socket(AF_UNIX, SOCKET_FLAGS, 0);
     if (fd < 0)
-        return false;
-    bool refused =
-        connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+        return -errno;
+    int error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
     close(fd);
-    return refused;
+    if (error == -ECONNREFUSED)
+        return 0;
+    return error == -EPROTOTYPE ? error : -EADDRINUSE;
+}
+
+static int bind_unix(int fd, const struct sockaddr_un *address)
+{
+    return bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+}
+
+static int replace_stale(int fd, const struct sockaddr_un *address)
+{
+    int error = look_at_taken(address);
+    if (error < 0)
+        return error;
+    return unlink(address->sun_path) < 0 ? -errno : bind_unix(fd, address);
+}
+
+/* Whoever reaches its directory may connect, whatever the umask is: as to a port. */
+static int listen_unix(int fd, const struct sockaddr_un *address)
+{
+    int error = bind_unix(fd, address);
+    if (error == -EADDRINUSE)
+        error = replace_stale(fd, address);
+    if (error < 0)
+        return error;
+    if (chmod(address->sun_path, 0666) == 0 && listen(fd, BACKLOG) == 0)
+        return 0;
+    error = -errno;
+    unlink(address->sun_path);
+    return error;
 }
 
 static int open_unix(const struct address *address)
@@ -120,9 +152,7 @@ static int open_unix(const struct address *address)
     int fd = socket(AF_UNIX, SOCKET_FLAGS, 0);
     if (fd < 0)
         return -errno;
-    int error = bind_and_listen(fd, (const struct sockaddr *)&un, sizeof(un));
-    if (error == -EADDRINUSE && is_stale(&un) && unlink(un.sun_path) == 0)
-        error = bind_and_listen(fd, (const struct sockaddr *)&un, sizeof(un));
+    int error = listen_unix(fd, &un);
     if (error < 0) {
         close(fd);
         return error;
@@ -205,6 +235,22 @@ struct listener *listener_open(uv_loop_t *loop, const struct address *address,
         return NULL;
     }
     return l;
+}
+
+const char *listener_strerror(int error)
+{
+    switch (error) {
+    case UV_EAI_NONAME:
+        return "the name does not resolve to an address";
+    case UV_EAI_AGAIN:
+        return "the name does not resolve to an address: temporary failure";
+    case -EEXIST:
+        return "the path exists and is no socket";
+    case -EPROTOTYPE:
+        return "the path is a socket of another kind";
+    default:
+        return uv_strerror(error);
+    }
 }
 
 const char *listener_address(const struct listener *l)

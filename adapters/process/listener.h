@@ -24,12 +24,19 @@ union listener_client {
 typedef void listener_on_connection(struct listener *l, void *owner, int error);
 
 /* Binds and listens. A host name is resolved now, and blocks: its first IPv4 address that can be bound is
- * taken, else its first IPv6 address. The file of a Unix socket on which nobody answers is replaced. NULL,
- * and *error: -EADDRINUSE     somebody listens there already, or the path is a file that is no socket
- *   -EADDRNOTAVAIL  the name has no address, or the address is none of this machine's
- *   another negative errno-valued code of socket(), bind() or listen() */
+ * taken, else its first IPv6 address. The file of a Unix socket is made with mode 0666; one on which nobody
+ * answers is replaced. NULL, and *error:
+ *   -EADDRINUSE     somebody listens there already
+ *   -EEXIST         the path is a file that is no socket
+ *   -EPROTOTYPE     the path is a socket of another kind, which is in use
+ *   -EADDRNOTAVAIL  the address is none of this machine's
+ *   UV_EAI_NONAME, UV_EAI_AGAIN  the name does not resolve, now or at all
+ *   another negative errno-valued code of socket(), bind(), chmod() or listen() */
 struct listener *listener_open(uv_loop_t *loop, const struct address *address,
                                listener_on_connection *on_connection, void *owner, int *error);
+
+/* What *error means, in words. */
+const char *listener_strerror(int error);
 
 /* Where it listens: as an address is written, with the port that the system chose. Owned by the listener. */
 const char *listener_address(const struct listener *l);

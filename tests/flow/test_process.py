@@ -130,7 +130,7 @@ def test_taken_address_exits_1_and_is_named(option, redis_server):
         taken = f"127.0.0.1:{relay.port if option == 'listen' else relay.ops_port}"
         other = "ops.listen" if option == "listen" else "listen"
         done = run(f"--{option}", taken, f"--{other}", f"127.0.0.1:{free_port()}", "--redis.url", redis_server.url)
-    assert done.returncode == 1 and taken in done.stderr, done.stderr
+    assert done.returncode == 1 and taken in done.stderr and f"option={option} " in done.stderr, done.stderr
 
 
 def test_operations_address_may_be_none(redis_server):

@@ -221,8 +221,42 @@ static void a_file_that_is_no_socket_is_not_replaced(void **state)
     FILE *file = fopen(f->path, "w");
     assert_non_null(file);
     fclose(file);
-    assert_int_equal(open_path(f, &f->listener), -EADDRINUSE);
+    assert_int_equal(open_path(f, &f->listener), -EEXIST);
+    assert_string_equal(listener_strerror(-EEXIST), "the path exists and is no socket");
     assert_int_equal(stat(f->path, &st), 0);
+}
+
+static void a_socket_of_another_kind_is_not_replaced(void **state)
+{
+    struct fixture *f = *state;
+    struct stat st;
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    strcpy(un.sun_path, f->path);
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    assert_int_equal(open_path(f, &f->listener), -EPROTOTYPE);
+    assert_string_equal(listener_strerror(-EPROTOTYPE), "the path is a socket of another kind");
+    assert_int_equal(stat(f->path, &st), 0);
+    close(fd);
+}
+
+static void a_unix_socket_is_for_everybody_whatever_the_umask_is(void **state)
+{
+    struct fixture *f = *state;
+    struct stat st;
+    mode_t before = umask(0077);
+    int error = open_path(f, &f->listener);
+    umask(before);
+    assert_int_equal(error, 0);
+    assert_int_equal(stat(f->path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0666);
+}
+
+static void a_name_that_does_not_resolve_is_told(void **state)
+{
+    int error = open_at(*state, "nosuchhost.invalid:80", &((struct fixture *)*state)->listener);
+    assert_true(error == UV_EAI_NONAME || error == UV_EAI_AGAIN); /* without a network it may be the latter */
+    assert_memory_equal(listener_strerror(error), "the name does not resolve", 25);
 }
 
 static void refused_connections_are_all_closed(void **state)
@@ -335,6 +369,9 @@ int main(void)
         TEST(a_stale_unix_socket_is_replaced),
         TEST(a_unix_socket_that_is_too_busy_to_answer_is_not_replaced),
         TEST(a_file_that_is_no_socket_is_not_replaced),
+        TEST(a_socket_of_another_kind_is_not_replaced),
+        TEST(a_unix_socket_is_for_everybody_whatever_the_umask_is),
+        TEST(a_name_that_does_not_resolve_is_told),
         TEST(refused_connections_are_all_closed),
         TEST(closing_with_connections_that_wait_frees_all),
         TEST(a_connection_without_a_descriptor_is_closed_and_told),
