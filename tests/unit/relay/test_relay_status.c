@@ -1,55 +1,5 @@
 /* The relay driven in memory: the status that clients see, the last executing node, lost workers. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "tests/support/core_fixture.h"
-
-static struct core core;
-static struct core_socket a, a2, a3, b;
-
-static int with_config(struct relay_config config)
-{
-    a.cursor.wants_metadata = a2.cursor.wants_metadata = b.cursor.wants_metadata = false;
-    a.keeps_no_text = a2.keeps_no_text = b.keeps_no_text = false;
-    return core_init(&core, &config);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    return with_config(core_config());
-}
-
-static int setup_share(void **state)
-{
-    (void)state;
-    struct relay_config config = core_config();
-    config.share = true;
-    return with_config(config);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    core_close(&a);
-    core_close(&a2);
-    core_close(&a3);
-    core_close(&b);
-    core_deinit(&core);
-    return 0;
-}
-
-#define expect_got(socket, text)     assert_string_equal(core_got(socket), text)
-#define expect_calls(text)           assert_string_equal(core_calls(&core), text)
-#define expect_dropped(reason, call) assert_int_equal(call, reason)
-
-static void connect_to(struct core_socket *socket, const char *sid)
-{
-    assert_int_equal(core_connect(&core, socket, sid), 0);
-}
+#include "tests/support/core_story.h"
 
 /* Status */
 
