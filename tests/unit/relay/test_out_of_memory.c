@@ -1,6 +1,5 @@
 /* Every single allocation of a whole scenario fails once. Nothing crashes or leaks (the sanitizers tell), and
- * whoever is not hit goes on. This program is linked so that the allocations of our own code, and only these,
- * come by here. */
+ * whoever is not hit goes on. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -11,55 +10,7 @@
 #include <stdio.h>
 
 #include "tests/support/core_fixture.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static size_t allocations, failing; /* the number of the one that fails; 0: none */
-static size_t last_failing;         /* of as many after it */
-
-static bool must_fail(void)
-{
-    allocations++;
-    return failing > 0 && allocations >= failing && allocations <= last_failing;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return must_fail() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return must_fail() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return must_fail() ? NULL : __real_realloc(old, size);
-}
-
-/* Lets the n-th allocation from now fail, and as many as `more` after it. */
-static void fail_at(size_t n, size_t more)
-{
-    allocations = 0;
-    failing = n;
-    last_failing = n + more;
-}
-
-static void fail_nothing(void)
-{
-    fail_at(0, 0);
-}
-
-static bool has_failed(void)
-{
-    return failing > 0 && allocations >= failing;
-}
+#include "tests/support/failing_malloc.h"
 
 static struct core core;
 static struct core_socket a, a2, b, c;

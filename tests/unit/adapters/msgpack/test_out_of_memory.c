@@ -4,52 +4,17 @@
 #include <errno.h>
 
 #include "adapters/msgpack/compose.h"
-
-/* These names are the linker's (--wrap). */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static size_t allocations, failing; /* the number of the one that fails; 0: none */
-
-static bool must_fail(void)
-{
-    return ++allocations == failing;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return must_fail() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return must_fail() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return must_fail() ? NULL : __real_realloc(old, size);
-}
-
-static void fail_at(size_t n)
-{
-    allocations = 0;
-    failing = n;
-}
+#include "tests/support/failing_malloc.h"
 
 /* Makes a frame, or NULL when it could not. */
 typedef struct frame *maker(void);
 
-static struct frame *make_failing(maker *make, size_t n, bool *has_failed)
+static struct frame *make_failing(maker *make, size_t n, bool *hit)
 {
-    fail_at(n);
+    fail_at(n, 0);
     struct frame *f = make();
-    *has_failed = allocations >= n;
-    fail_at(0);
+    *hit = has_failed();
+    fail_nothing();
     return f;
 }
 
@@ -58,10 +23,10 @@ static void expect_whole_or_nothing(maker *make)
 {
     struct frame *whole = make();
     assert_non_null(whole);
-    bool has_failed = true;
+    bool hit = true;
     size_t failures = 0;
-    for (size_t n = 1; has_failed; n++) {
-        struct frame *f = make_failing(make, n, &has_failed);
+    for (size_t n = 1; hit; n++) {
+        struct frame *f = make_failing(make, n, &hit);
         failures += f ? 0 : 1;
         if (f)
             expect_span(frame_payload(f), frame_payload(whole));
@@ -170,9 +135,9 @@ static void an_event_of_the_relay_is_whole_or_none(void **state)
     int result = -ENOMEM;
     size_t failures = 0;
     for (size_t n = 1; result != 0; n++) {
-        fail_at(n);
+        fail_at(n, 0);
         result = compose_worker_lost(w, s, p, SPAN_NONE, 1, &c);
-        fail_at(0);
+        fail_nothing();
         if (result != 0)
             assert_int_equal(result, -ENOMEM);
         failures += result != 0;
