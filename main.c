@@ -138,7 +138,8 @@ static void on_reload(struct signals_listener *self)
         logger_error(&p->logger, "configuration not reloaded", LOG_STR("error", told ? told : "no memory"));
     } else {
         take_over(p);
-        logger_info(&p->logger, "configuration reloaded", LOG_STR("restart_needed_for", told ? told : ""));
+        logger_info(&p->logger, "configuration reloaded",
+                    {.key = "restart_needed_for", .kind = told ? LOG_FIELD_STR : LOG_FIELD_END, .str = told});
     }
     free(told);
 }

@@ -9,6 +9,7 @@
 #include "relay/span.h"
 
 #define ADDRESS_ALLOWED "host:port, [IPv6]:port or unix:/path"
+#define ADDRESS_ANY     "all interfaces are 0.0.0.0:PORT or [::]:PORT"
 
 #define ADDRESS_LIST_MAX 16  /* in one option */
 #define ADDRESS_PATH_MAX 107 /* bytes of a Unix socket's path: the system has room for no more (unix(7)) */

@@ -27,6 +27,7 @@ struct loading {
     FILE *error; /* takes one line, without its newline */
     int exit_code;
     unsigned asked;
+    bool is_reload; /* the program is at work: nothing may block */
 };
 
 static const struct place command_line = {CONFIG_COMMAND_LINE, 0};
@@ -108,13 +109,25 @@ static int fail_twice(struct loading *l, const struct option *o, struct place pl
     return -EINVAL;
 }
 
+static const char *file_error(int error)
+{
+    switch (error) {
+    case -EFBIG:
+        return "larger than 1 MiB";
+    case -EINVAL:
+        return "no regular file, and only such a one is read again";
+    default:
+        return strerror(-error);
+    }
+}
+
 /* A file that cannot be read is never the command line's fault. */
 static int fail_file(struct loading *l, const char *path, int error)
 {
     l->exit_code = 1;
     fputs("cannot read \"", l->error);
     quote_write(span_str(path), SIZE_MAX, l->error);
-    fprintf(l->error, "\": %s", error == -EFBIG ? "larger than 1 MiB" : strerror(-error));
+    fprintf(l->error, "\": %s", file_error(error));
     return error;
 }
 
@@ -248,7 +261,7 @@ static int read_file(struct loading *l)
     size_t len;
     if (l->config->file == NULL)
         return 0;
-    int error = file_read(l->config->file, FILE_BYTES_MAX, &text, &len);
+    int error = (l->is_reload ? file_read_regular : file_read)(l->config->file, FILE_BYTES_MAX, &text, &len);
     if (error < 0)
         return fail_file(l, l->config->file, error);
     error = read_lines(l, span_of(text, len));
@@ -404,7 +417,7 @@ int config_reload(struct config *c, char **told)
 {
     size_t len = 0;
     struct config fresh = {.argc = c->argc, .argv = c->argv, .env = c->env};
-    struct loading l = {.config = &fresh, .error = open_memstream(told, &len)};
+    struct loading l = {.config = &fresh, .error = open_memstream(told, &len), .is_reload = true};
     if (l.error == NULL) {
         *told = NULL;
         return -ENOMEM;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Up to size bytes, fewer only at the end of the file. */
@@ -22,16 +23,14 @@ static int read_fully(int fd, char *bytes, size_t size, size_t *len)
     return 0;
 }
 
-int file_read(const char *path, size_t limit, char **bytes, size_t *len)
+/* Takes the fd on every path. */
+static int read_all(int take_fd, size_t limit, char **bytes, size_t *len)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
     char *read_bytes = malloc(limit + 1);
-    int error = read_bytes == NULL ? -ENOMEM : read_fully(fd, read_bytes, limit + 1, len);
+    int error = read_bytes == NULL ? -ENOMEM : read_fully(take_fd, read_bytes, limit + 1, len);
     if (error == 0 && *len > limit)
         error = -EFBIG;
-    close(fd);
+    close(take_fd);
     if (error < 0) {
         free(read_bytes);
         return error;
@@ -39,4 +38,23 @@ int file_read(const char *path, size_t limit, char **bytes, size_t *len)
     read_bytes[*len] = '\0';
     *bytes = read_bytes;
     return 0;
+}
+
+int file_read(const char *path, size_t limit, char **bytes, size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : read_all(fd, limit, bytes, len);
+}
+
+int file_read_regular(const char *path, size_t limit, char **bytes, size_t *len)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return -EINVAL;
+    }
+    return read_all(fd, limit, bytes, len);
 }

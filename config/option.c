@@ -90,10 +90,10 @@ static const struct option_type type_log_level = {.choices = log_level_choices};
 static const struct option_type type_log_format = {.choices = log_format_choices};
 static const struct option_type type_ADDRESSES = {
     .word = "ADDRESS,...",
-    .allowed = "1 to " TEXT_OF(ADDRESS_LIST_MAX) " of " ADDRESS_ALLOWED ", comma-separated",
+    .allowed = "1 to " TEXT_OF(ADDRESS_LIST_MAX) " of " ADDRESS_ALLOWED ", comma-separated; " ADDRESS_ANY,
     .check = check_addresses};
 static const struct option_type type_ADDRESS = {
-    .word = "ADDRESS", .allowed = ADDRESS_ALLOWED ", or nothing", .check = check_address};
+    .word = "ADDRESS", .allowed = ADDRESS_ALLOWED ", or nothing; " ADDRESS_ANY, .check = check_address};
 static const struct option_type type_REDIS_URL = {.word = "URL",
                                                   .allowed = REDIS_URL_ALLOWED
                                                   ", the path of at most " TEXT_OF(ADDRESS_PATH_MAX) " bytes",

@@ -80,6 +80,13 @@ def test_mistake_on_the_command_line_is_named_and_exits_2(args, named):
     assert all(n in done.stderr for n in named), done.stderr
 
 
+@pytest.mark.parametrize("address", ["*:8190", ":8190", "8190"])
+@pytest.mark.parametrize("option", ["listen", "ops.listen"])
+def test_who_means_all_interfaces_is_told_how_they_are_written(option, address):
+    done = run(f"--{option}", address)
+    assert done.returncode == 2 and "all interfaces are 0.0.0.0:PORT or [::]:PORT" in done.stderr, done.stderr
+
+
 def test_option_of_a_later_version_is_refused_as_unknown():
     done = run("--auth.token_file", "/dev/null")
     assert done.returncode == 2 and "auth.token_file" in done.stderr, done.stderr
@@ -259,6 +266,32 @@ def test_file_is_read_again_on_sighup(redis_server, connect, tmp_path):
         with pytest.raises(Refused) as refused:
             connect("foreign", to=relay, headers=["Origin: http://b.test"])
         assert refused.value.status in (403, 503)
+
+
+def test_pipe_is_read_at_the_start_but_not_on_sighup(redis_server, connect, tmp_path):
+    """It would have to be waited for, and with it every client."""
+    import threading
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("[limits]\nconnections = 1000\n",))
+    writer.start()
+    with Relay(redis_server, "--config", str(pipe)) as relay:
+        writer.join()
+        relay.signal(signal.SIGHUP)
+        relay.wait_log("no regular file")
+        relay.wait_log(str(pipe))
+        connect("alive", to=relay)
+
+
+def test_reload_names_what_needs_a_restart_and_nothing_else(redis_server, tmp_path):
+    file = tmp_path / "relay.ini"
+    file.write_text("")
+    with Relay(redis_server, "--config", str(file)) as relay:
+        relay.signal(signal.SIGHUP)
+        relay.wait_log('msg="configuration reloaded"\n')
+        file.write_text("[session]\nttl = 100s\n")
+        relay.signal(signal.SIGHUP)
+        relay.wait_log('msg="configuration reloaded" restart_needed_for=session.ttl\n')
 
 
 def admitted(connect, relay, headers):

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/config.h"
@@ -170,7 +171,7 @@ static void a_file_may_have_crlf_a_mark_and_comments(void **state)
     check_text(
         &r, r.err,
         "comfy-relay: %F:2: listen = \"a:1 # not a comment\" is not allowed; allowed: 1 to 16 of host:port, "
-        "[IPv6]:port or unix:/path, comma-separated\n");
+        "[IPv6]:port or unix:/path, comma-separated; all interfaces are 0.0.0.0:PORT or [::]:PORT\n");
     end(&r);
     begin(&r, "\xEF\xBB\xBFlisten = a:1\r\n; second\r\n\r\n[ log ]\r\n level=debug");
     load(&r, "--config=%F", "");
@@ -236,11 +237,10 @@ static const struct wrong wrongs[] = {
      "duplicate keys"},
     {"", "--listen=", "", 2,
      "command line: listen = \"\" is not allowed; allowed: 1 to 16 of host:port, [IPv6]:port or unix:/path, "
-     "comma-separated"},
+     "comma-separated; all interfaces are 0.0.0.0:PORT or [::]:PORT"},
     {"", "--ops.listen a:1,b:1", "", 2,
      "command line: ops.listen = \"a:1,b:1\" is not allowed; allowed: host:port, [IPv6]:port or unix:/path, "
-     "or "
-     "nothing"},
+     "or nothing; all interfaces are 0.0.0.0:PORT or [::]:PORT"},
     {"", "--redis.prefix {x}", "", 2,
      "command line: redis.prefix = \"{x}\" is not allowed; allowed: 1 to 64 visible ASCII characters other "
      "than { "
@@ -489,6 +489,22 @@ static void a_reload_keeps_the_order_of_the_sources(void **state)
     end(&r);
 }
 
+static void a_reload_does_not_wait_for_a_pipe(void **state)
+{
+    struct run r;
+    char *told;
+    (void)state;
+    begin(&r, "[log]\nlevel = warn\n");
+    load(&r, "--config %F", "");
+    remove(r.path);
+    assert_int_equal(mkfifo(r.path, 0600), 0);
+    assert_int_equal(config_reload(&r.config, &told), -EINVAL);
+    check_text(&r, told, "cannot read \"%F\": no regular file, and only such a one is read again");
+    assert_int_equal(r.config.options.log_level, LOG_WARN);
+    free(told);
+    end(&r);
+}
+
 static void a_reload_in_error_changes_nothing(void **state)
 {
     struct run r;
@@ -534,6 +550,7 @@ int main(void)
         cmocka_unit_test(a_reload_takes_over_what_may_change),
         cmocka_unit_test(a_reload_names_what_needs_a_restart_and_leaves_it),
         cmocka_unit_test(a_reload_keeps_the_order_of_the_sources),
+        cmocka_unit_test(a_reload_does_not_wait_for_a_pipe),
         cmocka_unit_test(a_reload_in_error_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
