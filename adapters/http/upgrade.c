@@ -231,9 +231,11 @@ int upgrade_status(enum reject_reason reason)
     return refusals[reason].status;
 }
 
-size_t upgrade_refused(char out[UPGRADE_RESPONSE_MAX], enum reject_reason reason, time_t now)
+size_t upgrade_refused(char out[UPGRADE_RESPONSE_MAX], enum reject_reason reason, const struct request *r,
+                       time_t now)
 {
     const struct refusal *f = &refusals[reason];
+    bool has_body = !r || !span_is(r->method, "HEAD");
     struct tm utc;
     char date[32];
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &utc));
@@ -244,7 +246,8 @@ size_t upgrade_refused(char out[UPGRADE_RESPONSE_MAX], enum reject_reason reason
                             "Content-Type: text/plain; charset=utf-8\r\n"
                             "Content-Length: %zu\r\n"
                             "Connection: %sclose\r\n\r\n"
-                            "%s\n",
+                            "%s%s",
                             f->status, f->phrase, f->headers, date, strlen(f->body) + 1,
-                            f->status == 426 ? "upgrade, " : "", f->body);
+                            f->status == 426 ? "upgrade, " : "", has_body ? f->body : "",
+                            has_body ? "\n" : "");
 }

@@ -32,8 +32,11 @@ size_t upgrade_accepted(char out[UPGRADE_RESPONSE_MAX], const struct request *r)
 
 /* The status of a refusal: 400, 403, 404, 405, 408, 426, 431 or 503. */
 int upgrade_status(enum reject_reason reason);
-/* Writes a refusal, head and body. The connection is to be closed after it. Its length. */
-size_t upgrade_refused(char out[UPGRADE_RESPONSE_MAX], enum reject_reason reason, time_t now);
+/* Writes a refusal, head and body; to a HEAD request without the body, and with its length all the same (RFC
+ * 9110, section 9.3.2). `r` is NULL when the request could not be read. The connection is to be closed after
+ * it. Its length. */
+size_t upgrade_refused(char out[UPGRADE_RESPONSE_MAX], enum reject_reason reason, const struct request *r,
+                       time_t now);
 
 /* True when ws.origins lets this Origin in. `host` is the authority that the request went to. */
 bool upgrade_allows_origin(const char *origins, struct span origin, struct span host);

@@ -14,12 +14,13 @@ static void log_refusal(struct conn *c, enum reject_reason reason)
                 LOG_INT("status", upgrade_status(reason)), LOG_INT("suppressed", suppressed));
 }
 
-static void refuse(struct conn *c, enum reject_reason reason)
+/* `r` is NULL when the request could not be read. */
+static void refuse(struct conn *c, enum reject_reason reason, const struct request *r)
 {
     char response[UPGRADE_RESPONSE_MAX];
     c->shared->relay->metrics.rejected[reason]++;
     log_refusal(c, reason);
-    conn_send(c, response, upgrade_refused(response, reason, time(NULL)));
+    conn_send(c, response, upgrade_refused(response, reason, r, time(NULL)));
     if (c->phase == PHASE_HANDSHAKE)
         conn_linger(c);
 }
@@ -79,7 +80,7 @@ static void answer(struct conn *c, const struct request *r, struct span rest)
     if (reason == REJECT_NOTHING)
         accept_upgrade(c, r, rest);
     else
-        refuse(c, reason);
+        refuse(c, reason, r);
 }
 
 static int keep(struct conn *c, struct span bytes)
@@ -100,13 +101,13 @@ static void look(struct conn *c, struct span bytes, bool is_kept)
     uint64_t limit = c->shared->options->limits_header_bytes;
     enum request_result result = request_parse(&r, bytes.bytes, bytes.len);
     if (result == REQUEST_MALFORMED)
-        refuse(c, REJECT_MALFORMED);
+        refuse(c, REJECT_MALFORMED, NULL);
     else if ((result == REQUEST_COMPLETE ? r.head_bytes : bytes.len + 1) > limit)
-        refuse(c, REJECT_HEADER_BYTES);
+        refuse(c, REJECT_HEADER_BYTES, result == REQUEST_COMPLETE ? &r : NULL);
     else if (result == REQUEST_COMPLETE)
         answer(c, &r, span_of(bytes.bytes + r.head_bytes, bytes.len - r.head_bytes));
     else if (!is_kept && keep(c, bytes) < 0)
-        refuse(c, REJECT_NO_MEMORY);
+        refuse(c, REJECT_NO_MEMORY, NULL);
 }
 
 void handshake_receive(struct conn *c, struct span bytes)
@@ -114,7 +115,7 @@ void handshake_receive(struct conn *c, struct span bytes)
     if (!c->head) {
         look(c, bytes, false);
     } else if (keep(c, bytes) < 0) {
-        refuse(c, REJECT_NO_MEMORY);
+        refuse(c, REJECT_NO_MEMORY, NULL);
     } else {
         look(c, span_of(c->head, c->head_len), true);
     }
@@ -126,5 +127,5 @@ void handshake_receive(struct conn *c, struct span bytes)
 
 void handshake_expire(struct conn *c)
 {
-    refuse(c, REJECT_TIMEOUT);
+    refuse(c, REJECT_TIMEOUT, NULL);
 }

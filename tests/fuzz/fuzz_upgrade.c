@@ -27,7 +27,7 @@ static void check_answer(const struct request *r, const char *origins)
     struct upgrade u;
     char out[UPGRADE_RESPONSE_MAX];
     enum reject_reason reason = upgrade_decide(&u, r, origins);
-    size_t len = reason == REJECT_NOTHING ? upgrade_accepted(out, r) : upgrade_refused(out, reason, 0);
+    size_t len = reason == REJECT_NOTHING ? upgrade_accepted(out, r) : upgrade_refused(out, reason, r, 0);
     assert(len < sizeof out && strlen(out) == len);
     assert(reason != REJECT_NOTHING || sid_is_valid(span_of(u.sid, u.sid_len)));
 }

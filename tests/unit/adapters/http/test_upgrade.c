@@ -228,7 +228,7 @@ static void every_refusal_fits_and_says_what_the_interface_asks(void **state)
     assert_int_equal(sizeof cases / sizeof *cases, REJECT_REASONS_COUNT - 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char out[UPGRADE_RESPONSE_MAX], line[32], length[64];
-        size_t len = upgrade_refused(out, cases[i].reason, 784111777);
+        size_t len = upgrade_refused(out, cases[i].reason, NULL, 784111777);
         assert_int_equal(len, strlen(out));
         assert_in_range(len, 1, sizeof out - 1);
         snprintf(line, sizeof line, "HTTP/1.1 %d ", cases[i].status);
@@ -242,6 +242,22 @@ static void every_refusal_fits_and_says_what_the_interface_asks(void **state)
     }
 }
 
+static void a_refusal_of_head_has_the_length_but_no_body(void **state)
+{
+    const char *text = "HEAD /ws HTTP/1.1\r\nHost: a\r\n\r\n";
+    char with[UPGRADE_RESPONSE_MAX], without[UPGRADE_RESPONSE_MAX];
+    struct request r;
+    (void)state;
+    assert_int_equal(request_parse(&r, text, strlen(text)), REQUEST_COMPLETE);
+    upgrade_refused(with, REJECT_METHOD, NULL, 784111777);
+    size_t len = upgrade_refused(without, REJECT_METHOD, &r, 784111777);
+    char *body = strstr(with, "\r\n\r\n") + 4;
+    assert_string_equal(body, "only GET is allowed\n");
+    *body = '\0';
+    assert_string_equal(without, with);
+    assert_int_equal(len, strlen(with));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +267,7 @@ int main(void)
         cmocka_unit_test(without_a_client_id_a_uuid4_is_minted),
         cmocka_unit_test(origins_are_let_in_as_the_option_says),
         cmocka_unit_test(the_key_of_the_rfc_is_accepted_as_the_rfc_says),
+        cmocka_unit_test(a_refusal_of_head_has_the_length_but_no_body),
         cmocka_unit_test(every_refusal_fits_and_says_what_the_interface_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
