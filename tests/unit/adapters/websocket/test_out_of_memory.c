@@ -8,162 +8,110 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "adapters/websocket/server.h"
-#include "tests/support/core_fixture.h"
 #include "tests/support/failing_malloc.h"
+#include "tests/support/server_fixture.h"
 
 #define REQUEST                                                                                   \
     "GET /ws?clientId=a HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
-struct scene {
-    uv_loop_t loop;
-    struct core core;
-    struct options options;
-    struct logger logger;
-    struct server *server;
-    char listen[64];
-};
-
-static void set_up(struct scene *s)
-{
-    struct relay_config config = core_config();
-    const char *where;
-    memset(s, 0, sizeof *s);
-    uv_loop_init(&s->loop);
-    assert_int_equal(core_init(&s->core, &config), 0);
-    snprintf(s->listen, sizeof s->listen, "unix:/tmp/test-server-%d", (int)getpid());
-    s->logger = (struct logger){stderr, LOG_ERROR, LOG_TEXT};
-    s->options = (struct options){
-        .listen = s->listen,
-        .features = (char *)"{}",
-        .ws_origins = (char *)"*",
-        .ws_ping_interval_ms = 60000,
-        .ws_ping_timeout_ms = 60000,
-        .limits_connections = 100,
-        .limits_handshake_timeout_ms = 60000,
-        .limits_header_bytes = 8192,
-        .limits_client_message_bytes = 1 << 20,
-        .limits_socket_bytes = 8 << 20,
-    };
-    s->server = server_new(&s->loop, &s->options, &s->logger);
-    assert_non_null(s->server);
-    s->core.relay.ports.sockets = server_sockets(s->server);
-    assert_int_equal(server_open(s->server, &s->core.relay, &where), 0);
-}
-
-static void tear_down(struct scene *s)
-{
-    server_close(s->server);
-    uv_run(&s->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&s->loop), 0);
-    assert_int_equal(s->core.relay.metrics.connections, 0);
-    core_deinit(&s->core);
-}
-
 /* All that there is to do. */
-static void settle(struct scene *s)
+static void settle(struct fixture *f)
 {
-    for (int i = 0; i < 8; i++) {
-        uv_run(&s->loop, UV_RUN_NOWAIT);
-        core_flush(&s->core);
-    }
+    for (int i = 0; i < 8; i++)
+        turn(f);
 }
 
-static int connect_client(struct scene *s)
+static int connect_client(struct fixture *f)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", s->listen + strlen("unix:"));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    settle(s);
+    int fd = connect_socket(f);
+    settle(f);
     return fd;
 }
 
 /* The server may have closed it already. */
-static void send_bytes(struct scene *s, int fd, const void *bytes, size_t len)
+static void send_bytes(struct fixture *f, int fd, const void *bytes, size_t len)
 {
     ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
     (void)n;
-    settle(s);
+    settle(f);
 }
 
-static void receive_all(struct scene *s, int fd)
+static void receive_all(struct fixture *f, int fd)
 {
     static char in[1 << 16];
     while (recv(fd, in, sizeof in, 0) > 0)
-        settle(s);
+        settle(f);
 }
 
-static void publish_big(struct scene *s)
+static void publish_big(struct fixture *f)
 {
     static char filler[60001];
     memset(filler, 'x', sizeof filler - 1);
-    core_receive(&s->core, "executed sid=a v=%s", filler);
-    core_flush(&s->core);
+    core_receive(&f->core, "executed sid=a v=%s", filler);
+    core_flush(&f->core);
 }
 
 /* A request in two parts, flags in two fragments, a socket that is full with pings to answer, and a close. */
-static void live(struct scene *s)
+static void live(struct fixture *f)
 {
-    int fd = connect_client(s);
-    send_bytes(s, fd, REQUEST, 20);
-    send_bytes(s, fd, &REQUEST[20], strlen(REQUEST) - 20);
-    core_confirm(&s->core, "a");
-    send_bytes(s, fd, "\x01\x8b\0\0\0\0{\"type\":\"fe", 17);
-    send_bytes(s, fd, "\x80\x8d\0\0\0\0ature_flags\"}", 19);
+    int fd = connect_client(f);
+    send_bytes(f, fd, REQUEST, 20);
+    send_bytes(f, fd, &REQUEST[20], strlen(REQUEST) - 20);
+    core_confirm(&f->core, "a");
+    send_bytes(f, fd, "\x01\x8b\0\0\0\0{\"type\":\"fe", 17);
+    send_bytes(f, fd, "\x80\x8d\0\0\0\0ature_flags\"}", 19);
     for (int i = 0; i < 8; i++)
-        publish_big(s);
-    send_bytes(s, fd, "\x89\x81\0\0\0\0p\x89\x81\0\0\0\0q", 14);
-    send_bytes(s, fd, "\x89\x81\0\0\0\0r", 7);
-    receive_all(s, fd);
-    send_bytes(s, fd, "\x88\x82\0\0\0\0\x03\xe8", 8);
+        publish_big(f);
+    send_bytes(f, fd, "\x89\x81\0\0\0\0p\x89\x81\0\0\0\0q", 14);
+    send_bytes(f, fd, "\x89\x81\0\0\0\0r", 7);
+    receive_all(f, fd);
+    send_bytes(f, fd, "\x88\x82\0\0\0\0\x03\xe8", 8);
     close(fd);
-    settle(s);
+    settle(f);
 }
 
-static void expect_served(struct scene *s)
+static void expect_served(struct fixture *f)
 {
     char in[256] = "";
-    int fd = connect_client(s);
-    send_bytes(s, fd, REQUEST, strlen(REQUEST));
+    int fd = connect_client(f);
+    send_bytes(f, fd, REQUEST, strlen(REQUEST));
     assert_true(recv(fd, in, sizeof in - 1, 0) > 0);
     in[strcspn(in, "\r")] = '\0';
     assert_string_equal(in, "HTTP/1.1 101 Switching Protocols");
     close(fd);
-    settle(s);
+    settle(f);
 }
 
 /* How many allocations the life takes when none fails. */
 static size_t count_allocations(void)
 {
-    struct scene s;
-    set_up(&s);
+    struct fixture f;
+    set_up(&f);
     fail_nothing();
-    live(&s);
+    live(&f);
     size_t count = allocations_asked_for();
-    assert_int_equal(s.core.relay.metrics.closed[CLOSE_CLIENT], 1);
-    tear_down(&s);
+    assert_int_equal(f.core.relay.metrics.closed[CLOSE_CLIENT], 1);
+    tear_down(&f);
     return count;
 }
 
 static void fail_each(size_t more)
 {
-    struct scene s;
+    struct fixture f;
     size_t count = count_allocations();
     assert_in_range(count, 15, 200);
-    set_up(&s);
+    set_up(&f);
     for (size_t n = 1; n <= count; n++) {
         fail_at(n, more);
-        live(&s);
+        live(&f);
         fail_nothing();
-        expect_served(&s);
+        expect_served(&f);
     }
-    tear_down(&s);
+    tear_down(&f);
 }
 
 static void any_allocation_may_fail_and_the_next_connection_is_served(void **state)
@@ -182,23 +130,23 @@ static void memory_may_be_gone_for_a_while_and_the_next_connection_is_served(voi
 static void a_server_that_cannot_open_can_be_closed(void **state)
 {
     (void)state;
-    struct scene s;
+    struct fixture f;
     const char *where;
-    set_up(&s);
+    set_up(&f);
     for (size_t n = 1; n <= 3; n++) {
-        char other[80];
-        struct server *second = server_new(&s.loop, &s.options, &s.logger);
-        snprintf(other, sizeof other, "%s-other", s.listen);
-        s.options.listen = other;
+        char other[128];
+        struct server *second = server_new(&f.loop, &f.options, &f.logger);
+        snprintf(other, sizeof other, "%s-other", f.listen);
+        f.options.listen = other;
         fail_at(n, 0);
-        int error = server_open(second, &s.core.relay, &where);
+        int error = server_open(second, &f.core.relay, &where);
         fail_nothing();
         assert_true(error == 0 || error == -ENOMEM);
         server_close(second);
-        s.options.listen = s.listen;
-        settle(&s);
+        f.options.listen = f.listen;
+        settle(&f);
     }
-    tear_down(&s);
+    tear_down(&f);
 }
 
 int main(void)

@@ -8,30 +8,16 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "adapters/websocket/server.h"
-#include "tests/support/core_fixture.h"
+#include "tests/support/server_fixture.h"
 
 #define HEAD                                                                                    \
     "Host: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 #define FLAGS "{\"type\":\"feature_flags\",\"data\":{\"supports_preview_metadata\":true}}"
 #define REPLY "{\"type\":\"feature_flags\",\"data\":{\"x\":1}}"
-
-struct fixture {
-    uv_loop_t loop;
-    uv_timer_t alarm; /* a test that waits for ever fails */
-    struct core core;
-    struct options options;
-    struct logger logger;
-    struct server *server;
-    char directory[64];
-    char listen[96];
-    int drained;
-};
 
 /* The client's side of a connection. */
 struct client {
@@ -42,80 +28,11 @@ struct client {
     bool is_at_end;
 };
 
-static void on_alarm(uv_timer_t *timer)
-{
-    (void)timer;
-    fprintf(stderr, "nothing has come for 20 s\n");
-    abort();
-}
-
-static void set_up(struct fixture *f)
-{
-    struct relay_config config = core_config();
-    config.log.bytes = 8000000;
-    memset(f, 0, sizeof *f);
-    uv_loop_init(&f->loop);
-    uv_timer_init(&f->loop, &f->alarm);
-    assert_int_equal(core_init(&f->core, &config), 0);
-    strcpy(f->directory, "/tmp/test-server-XXXXXX");
-    assert_non_null(mkdtemp(f->directory));
-    snprintf(f->listen, sizeof f->listen, "unix:%s/socket", f->directory);
-    f->logger = (struct logger){stderr, LOG_ERROR, LOG_TEXT};
-    f->options = (struct options){
-        .listen = f->listen,
-        .features = (char *)"{\"x\": 1}",
-        .ws_origins = (char *)"same-host",
-        .ws_ping_interval_ms = 60000,
-        .ws_ping_timeout_ms = 60000,
-        .limits_connections = 100,
-        .limits_handshake_timeout_ms = 60000,
-        .limits_header_bytes = 8192,
-        .limits_client_message_bytes = 1 << 20,
-        .limits_socket_bytes = 8 << 20,
-        .drain_time_ms = 100,
-    };
-    f->server = server_new(&f->loop, &f->options, &f->logger);
-    assert_non_null(f->server);
-    f->core.relay.ports.sockets = server_sockets(f->server);
-    const char *where;
-    assert_int_equal(server_open(f->server, &f->core.relay, &where), 0);
-}
-
-/* Everything must be closed, detached and freed then. */
-static void tear_down(struct fixture *f)
-{
-    server_close(f->server);
-    uv_close((uv_handle_t *)&f->alarm, NULL);
-    uv_run(&f->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&f->loop), 0);
-    assert_int_equal(f->core.relay.metrics.connections, 0);
-    core_deinit(&f->core);
-    assert_int_equal(rmdir(f->directory), 0);
-}
-
-static void turn(struct fixture *f)
-{
-    uv_timer_start(&f->alarm, on_alarm, 20000, 0);
-    uv_run(&f->loop, UV_RUN_NOWAIT);
-    core_flush(&f->core);
-}
-
-/* Waits for the server's next event. */
-static void wait_turn(struct fixture *f)
-{
-    uv_timer_start(&f->alarm, on_alarm, 20000, 0);
-    uv_run(&f->loop, UV_RUN_ONCE);
-    core_flush(&f->core);
-}
-
 static struct client *connect_client(struct fixture *f)
 {
     struct client *c = calloc(1, sizeof *c);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", f->listen + strlen("unix:"));
     c->f = f;
-    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    assert_int_equal(connect(c->fd, (struct sockaddr *)&address, sizeof address), 0);
+    c->fd = connect_socket(f);
     return c;
 }
 
@@ -814,32 +731,33 @@ static void who_reads_a_giant_frame_but_answers_no_ping_is_dead(void **state)
 
 static void on_drained(void *arg)
 {
-    struct fixture *f = arg;
-    f->drained++;
+    int *drained = arg;
+    (*drained)++;
 }
 
 static void a_drain_closes_with_1012_and_refuses_upgrades(void **state)
 {
     (void)state;
     struct fixture f;
+    int drained = 0;
     set_up(&f);
     struct client *c[3] = {open_client(&f, "a"), open_client(&f, "b"), open_client(&f, "c")};
     f.options.drain_time_ms = 300;
     uint64_t started = uv_now(&f.loop);
-    server_drain(f.server, on_drained, &f);
+    server_drain(f.server, on_drained, &drained);
     assert_true(server_is_draining(f.server));
     expect_refusal(&f, "GET /ws HTTP/1.1\r\n" HEAD, "HTTP/1.1 503 Service Unavailable", REJECT_DRAINING);
     for (int i = 0; i < 3; i++) {
         expect_close(c[i], 1012);
         assert_in_range(uv_now(&f.loop) - started, (uint64_t)i * 100, 5000);
-        assert_int_equal(f.drained, 0);
+        assert_int_equal(drained, 0);
         send_frame(c[i], 0x88, "\x03\xf4", 2); /* clients send the code back */
         expect_end(c[i]);
         disconnect(c[i]);
     }
-    while (f.drained == 0)
+    while (drained == 0)
         wait_turn(&f);
-    assert_int_equal(f.drained, 1);
+    assert_int_equal(drained, 1);
     assert_int_equal(f.core.relay.metrics.closed[CLOSE_DRAIN], 3);
     tear_down(&f);
 }
@@ -848,11 +766,12 @@ static void a_drain_is_over_at_once_without_sockets(void **state)
 {
     (void)state;
     struct fixture f;
+    int drained = 0;
     set_up(&f);
     struct client *half = connect_client(&f);
     send_str(half, "GET /ws HTTP/1.1\r\n");
-    server_drain(f.server, on_drained, &f);
-    assert_int_equal(f.drained, 1);
+    server_drain(f.server, on_drained, &drained);
+    assert_int_equal(drained, 1);
     disconnect(half);
     tear_down(&f);
 }
@@ -861,15 +780,16 @@ static void a_drain_waits_two_seconds_for_those_that_do_not_answer_or_read(void 
 {
     (void)state;
     struct fixture f;
+    int drained = 0;
     set_up(&f);
     struct client *mute = open_client(&f, "a"), *stuck = open_client(&f, "b");
     for (int i = 0; i < 20; i++)
         publish_big(&f, "executed sid=b node=1", i);
     f.options.drain_time_ms = 0;
-    server_drain(f.server, on_drained, &f);
+    server_drain(f.server, on_drained, &drained);
     uint64_t started = uv_now(&f.loop);
     expect_close(mute, 1012);
-    while (f.drained == 0)
+    while (drained == 0)
         wait_turn(&f);
     assert_in_range(uv_now(&f.loop) - started, 1900, 10000);
     disconnect(mute);
