@@ -54,10 +54,8 @@ static struct program *program_of(struct ops_source *source)
 
 static const char *not_ready(struct ops_source *self)
 {
-    const struct program *p = program_of(self);
-    if (server_is_draining(p->server))
-        return "draining";
-    return redis_is_ready(p->redis) ? NULL : "not subscribed to Redis";
+    struct program *p = program_of(self);
+    return server_is_draining(p->server) ? "draining" : redis_why_not_ready(p->redis);
 }
 
 static const struct metrics *measure(struct ops_source *self)
@@ -162,10 +160,10 @@ static int fail_to_listen(struct program *p, const char *option, const char *whe
 static int open_core(struct program *p)
 {
     uint64_t seed[2];
-    const char *why;
+    char why[REDIS_WHY_BYTES];
     struct options *o = &p->config.options;
     struct relay_config config = relay_config(o);
-    p->redis = redis_new(&p->loop, o, &p->logger, &why);
+    p->redis = redis_new(&p->loop, o, &p->logger, why);
     if (!p->redis) {
         logger_error(&p->logger, "cannot use the Redis options", LOG_STR("error", why));
         return -EINVAL;

@@ -135,6 +135,9 @@ static void become_up(struct link *l)
 static void take_greeting_reply(struct link *l, const redisReply *reply)
 {
     bool is_courtesy = l->replies_due == 2;
+    char *quoted = reply->type == REDIS_REPLY_ERROR ? strstr(reply->str, ", with args") : NULL;
+    if (quoted) /* who does not know AUTH says the password */
+        *quoted = '\0';
     l->replies_due--;
     if (reply->type == REDIS_REPLY_ERROR && !is_courtesy)
         link_fail(l, reply->str);

@@ -1,5 +1,6 @@
 #include "adapters/redis/redis.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "adapters/redis/commands.h"
@@ -16,6 +17,7 @@ struct redis {
     char password[PASSWORD_MAX]; /* of the file */
     char port[8];
     char where[300];
+    char why[sizeof(((struct link *)NULL)->error) + 32]; /* it is not ready */
     struct link_config config;
     struct subscriber subscriber;
     struct subscriber_user subscriber_user;
@@ -30,34 +32,42 @@ static void on_subscriber_closed(struct subscriber_user *user);
 static void on_up(struct commands_user *user);
 static void on_commands_closed(struct commands_user *user);
 
-/* The file's text without one newline at its end. NULL, or what is wrong. */
-static const char *read_password(const char *path, char password[PASSWORD_MAX])
+static int say(char why[REDIS_WHY_BYTES], const char *path, const char *what)
+{
+    snprintf(why, REDIS_WHY_BYTES, "redis.password_file: cannot read \"%.300s\": %s", path, what);
+    return -EINVAL;
+}
+
+/* The file's text without one newline at its end. 0; else `why` says what is wrong. */
+static int read_password(const char *path, char password[PASSWORD_MAX], char why[REDIS_WHY_BYTES])
 {
     FILE *file = fopen(path, "re");
     if (!file)
-        return "redis.password_file cannot be opened";
+        return say(why, path, strerror(errno));
+    errno = 0;
     size_t len = fread(password, 1, PASSWORD_MAX, file);
-    bool has_failed = ferror(file);
+    int error = ferror(file) ? errno : 0;
     fclose(file);
-    if (has_failed)
-        return "redis.password_file cannot be read";
+    if (error)
+        return say(why, path, strerror(error));
     if (len == PASSWORD_MAX)
-        return "redis.password_file is too long";
+        return say(why, path, "it is too long");
     if (len > 0 && password[len - 1] == '\n')
         len--;
     password[len] = '\0';
-    return strlen(password) == len && len > 0 ? NULL : "redis.password_file holds no password";
+    return strlen(password) == len && len > 0 ? 0 : say(why, path, "it holds no password");
 }
 
-static const char *configure(struct redis *r, const struct options *options)
+static int configure(struct redis *r, const struct options *options, char why[REDIS_WHY_BYTES])
 {
     const struct redis_url *url = &r->url;
     bool has_file = options->redis_password_file[0] != '\0';
-    const char *why = has_file ? read_password(options->redis_password_file, r->password) : NULL;
-    if (why)
-        return why;
-    if (strlen(options->redis_prefix) > KEY_PREFIX_MAX)
-        return "redis.prefix is longer than 128 bytes";
+    if (has_file && read_password(options->redis_password_file, r->password, why) < 0)
+        return -EINVAL;
+    if (strlen(options->redis_prefix) > KEY_PREFIX_MAX) {
+        snprintf(why, REDIS_WHY_BYTES, "redis.prefix is longer than 128 bytes");
+        return -EINVAL;
+    }
     snprintf(r->port, sizeof r->port, "%u", (unsigned)url->port);
     snprintf(r->where, sizeof r->where, url->is_unix ? "%s" : "%s:%s", url->host, r->port);
     r->config.user = url->user;
@@ -68,25 +78,24 @@ static const char *configure(struct redis *r, const struct options *options)
         r->config.address.path = url->host;
     else
         r->config.address = (struct transport_address){.host = url->host, .port = r->port};
-    return NULL;
+    return 0;
 }
 
 struct redis *redis_new(uv_loop_t *loop, const struct options *options, struct logger *logger,
-                        const char **why)
+                        char why[REDIS_WHY_BYTES])
 {
     struct redis *r = calloc(1, sizeof *r);
-    *why = "no memory";
+    snprintf(why, REDIS_WHY_BYTES, "no memory");
     if (!r)
         return NULL;
-    *why = "redis.url is none of " REDIS_URL_ALLOWED;
+    snprintf(why, REDIS_WHY_BYTES, "redis.url is none of " REDIS_URL_ALLOWED);
     if (redis_url_parse(&r->url, options->redis_url) < 0)
         goto fail_url;
     r->config.loop = loop;
     r->config.logger = logger;
     r->config.idle_ms = IDLE_MS;
     r->config.dead_ms = DEAD_MS;
-    *why = configure(r, options);
-    if (*why)
+    if (configure(r, options, why) < 0)
         goto fail;
     r->subscriber_user = (struct subscriber_user){on_ready, on_subscriber_closed};
     r->commands_user = (struct commands_user){on_up, on_commands_closed};
@@ -119,9 +128,13 @@ void redis_open(struct redis *r, struct relay *relay)
     commands_open(&r->commands);
 }
 
-bool redis_is_ready(const struct redis *r)
+const char *redis_why_not_ready(struct redis *r)
 {
-    return r->subscriber.is_ready;
+    const struct link *l = &r->subscriber.link;
+    if (r->subscriber.is_ready)
+        return NULL;
+    snprintf(r->why, sizeof r->why, "not subscribed to Redis: %s", l->error[0] ? l->error : "connecting");
+    return r->why;
 }
 
 void redis_close(struct redis *r)

@@ -13,10 +13,12 @@
 
 struct redis;
 
-/* Reads URL and password file. Nothing is connected yet. NULL when something is wrong: *why then tells a
+#define REDIS_WHY_BYTES 512
+
+/* Reads URL and password file. Nothing is connected yet. NULL when something is wrong: `why` then tells a
  * person. The options, the loop and the logger are borrowed for its life. */
 struct redis *redis_new(uv_loop_t *loop, const struct options *options, struct logger *logger,
-                        const char **why);
+                        char why[REDIS_WHY_BYTES]);
 
 struct channels *redis_channels(struct redis *r);
 struct registry *redis_registry(struct redis *r);
@@ -24,8 +26,9 @@ struct registry *redis_registry(struct redis *r);
 /* Begins to connect, and goes on until redis_close(). */
 void redis_open(struct redis *r, struct relay *relay);
 
-/* Subscribed to the events channel and to every session's, after a connect and until a disconnect. */
-bool redis_is_ready(const struct redis *r);
+/* NULL: subscribed to the events channel and to every session's, after a connect and until a disconnect. Else
+ * why it is not, in a line of text with the last error; it holds until the next call. */
+const char *redis_why_not_ready(struct redis *r);
 
 /* Closes both connections. The memory is freed when the loop has closed the last handle. */
 void redis_close(struct redis *r);

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from servers import Relay
+from servers import Redis, Relay, free_port, until
 from ws import connect_tcp, read_head
 
 FIXED = """connections sessions redis_up events_total frames_total conflated_total replayed_total replay_gaps_total workers
@@ -27,6 +27,22 @@ def test_ready_says_why_not_in_one_line():
     with Relay() as relay:
         status, why = relay.get("/ready")
         assert status == 503 and "redis" in why.lower() and why.strip().count("\n") == 0, why
+
+
+@pytest.mark.parametrize("url, why", [
+    ("redis://127.0.0.1:{closed}/0", "connection refused"), ("redis+unix:///no/such/socket", "no such file or directory"),
+    ("redis://127.0.0.1:{port}/0", "NOAUTH"), ("redis://:wrong-one@127.0.0.1:{port}/0", "WRONGPASS"),
+    ("redis://:right-one@127.0.0.1:{port}/99", "DB index is out of range")])
+def test_ready_tells_what_is_wrong_with_redis_and_no_password(url, why):
+    server = Redis(password="right-one")
+    try:
+        with Relay(url.format(port=server.port, closed=free_port()), wait=False) as relay:
+            until(lambda: why in relay.get("/ready")[1], f"{why} in /ready")
+            status, text = relay.get("/ready")
+        assert status == 503 and text.startswith("not subscribed to Redis: ") and text.count("\n") == 1, text
+        assert "-one" not in text + relay.stderr, text + relay.stderr
+    finally:
+        server.stop()
 
 
 def test_metrics_pass_promtool(relay, connect, publisher):

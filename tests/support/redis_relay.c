@@ -51,11 +51,10 @@ void redis_relay_init(struct redis_relay *r, uv_loop_t *loop, const char *url)
 
 const char *redis_relay_open(struct redis_relay *r)
 {
-    const char *why = NULL;
     const struct options *o = &r->options;
-    r->redis = redis_new(r->loop, o, &r->logger, &why);
+    r->redis = redis_new(r->loop, o, &r->logger, r->why);
     if (!r->redis)
-        return why;
+        return r->why;
     struct relay_config config = {.session_ttl_ms = o->session_ttl_ms,
                                   .status_interval_ms = o->status_interval_ms,
                                   .worker_timeout_ms = o->worker_timeout_ms,

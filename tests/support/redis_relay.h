@@ -29,6 +29,7 @@ struct redis_relay {
     LIST_HEAD(, relay_socket) attached;
     struct ticker *ticker;
     struct redis *redis;
+    char why[REDIS_WHY_BYTES]; /* it could not be opened */
 };
 
 /* A session lives 60 s, a worker is lost after 300 ms. Options may be changed before redis_relay_open(). */

@@ -285,6 +285,18 @@ static void password_without_a_user_is_for_the_default_one(void **state)
     assert_memory_equal(f->peer.said, "*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n", 22);
 }
 
+static void who_does_not_know_auth_and_quotes_it_does_not_tell_the_password(void **state)
+{
+    struct fixture *f = *state;
+    f->config.password = PASSWORD;
+    f->peer.answer = "-ERR unknown command 'AUTH', with args beginning with: '" PASSWORD "' \r\n";
+    connect_to(f, f->peer.port);
+    await_in(f, has_failed_often, 1);
+    assert_string_equal(f->link.error, "ERR unknown command 'AUTH'");
+    assert_int_equal(count_logged(f, "unknown command 'AUTH'"), 1);
+    assert_int_equal(count_logged(f, PASSWORD), 0);
+}
+
 static void refusal_is_told_once_and_tried_again(void **state)
 {
     struct fixture *f = *state;
@@ -427,6 +439,7 @@ int main(void)
         promise_without(refused_connection_is_tried_again_until_somebody_listens),
         promise(greeting_says_who_it_is_and_where),
         promise(password_without_a_user_is_for_the_default_one),
+        promise(who_does_not_know_auth_and_quotes_it_does_not_tell_the_password),
         promise(refusal_is_told_once_and_tried_again),
         promise(reset_by_the_peer_is_noticed_and_mended),
         promise(reset_in_the_greeting_is_tried_again),

@@ -76,7 +76,7 @@ static void await_or_fail(struct fixture *f, bool (*is_done)(void *arg), void *a
 static bool is_ready(void *arg)
 {
     struct redis_relay *r = arg;
-    return redis_is_ready(r->redis);
+    return redis_why_not_ready(r->redis) == NULL;
 }
 
 static bool is_not_ready(void *arg)
@@ -381,7 +381,7 @@ static void channel_that_is_not_allowed_is_told_and_tried_again(void **state)
     struct redis_relay *r = add_relay(f, url);
     assert_null(redis_relay_open(r));
     await_log(f, r, "NOPERM");
-    assert_false(redis_is_ready(r->redis));
+    assert_non_null(strstr(redis_why_not_ready(r->redis), "not subscribed to Redis: NOPERM"));
     freeReplyObject(redis_server_do(&f->server, "ACL SETUSER relay allchannels"));
     await_or_fail(f, is_ready, r, "a subscription");
 }
@@ -393,7 +393,8 @@ static void what_cannot_be_read_is_said(void **state)
     assert_non_null(strstr(redis_relay_open(r), "redis.url"));
     r = add_relay(f, f->server.url);
     r->options.redis_password_file = (char *)"/there/is/no/such/file";
-    assert_non_null(strstr(redis_relay_open(r), "redis.password_file"));
+    assert_string_equal(redis_relay_open(r), "redis.password_file: cannot read \"/there/is/no/such/file\": "
+                                             "No such file or directory");
 }
 
 /* Outages pass -------------------------------------------------------------------------------------------------- */
