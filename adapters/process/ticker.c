@@ -1,6 +1,7 @@
 /* The relay's clock. What is due next changes with every event, so the timer is set anew before each poll. It only
- * wakes the loop: what is due is done after the poll, when all that waited in the sockets has been read. Else a relay
- * that was stopped for a while would take every worker for lost whose heartbeats it has not read yet. */
+ * wakes the loop: what is due is done after a poll that began when it was due, when all that waited in the sockets
+ * has been read. Else a relay that was stopped for a while would take every worker for lost whose heartbeats it has
+ * not read yet: going on ends the poll that it was stopped in, which then reads nothing (signal(7)). */
 #include "adapters/process/ticker.h"
 
 #include <stdlib.h>
@@ -12,6 +13,7 @@ struct ticker {
     struct relay *relay; /* borrowed */
     uint64_t armed_ms;   /* what the timer is set to; UINT64_MAX: it is stopped */
     unsigned open_handles;
+    bool is_due; /* since before the poll */
 };
 
 static void on_prepare(uv_prepare_t *prepare);
@@ -45,11 +47,11 @@ void ticker_close(struct ticker *t)
 
 static void arm(struct ticker *t)
 {
-    uint64_t next_ms = relay_next_ms(t->relay);
+    uint64_t next_ms = relay_next_ms(t->relay), now_ms = uv_now(t->timer.loop);
+    t->is_due = next_ms <= now_ms;
     if (next_ms == t->armed_ms)
         return;
     t->armed_ms = next_ms;
-    uint64_t now_ms = uv_now(t->timer.loop);
     if (next_ms == UINT64_MAX)
         uv_timer_stop(&t->timer);
     else
@@ -59,7 +61,7 @@ static void arm(struct ticker *t)
 static void tick_if_due(struct ticker *t)
 {
     uint64_t now_ms = uv_now(t->timer.loop);
-    if (relay_next_ms(t->relay) <= now_ms)
+    if (t->is_due && relay_next_ms(t->relay) <= now_ms)
         relay_tick(t->relay, now_ms);
 }
 

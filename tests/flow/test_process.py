@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import pytest
+from recording import is_status, queue_number
 from servers import BINARY, Relay, free_port, until
 from ws import Refused, connect_tcp, read_head, upgrade_request
 
@@ -241,6 +242,33 @@ def test_events_go_on_while_draining(redis_server, connect, publisher):
         publisher.emit("still", 1)
         until(lambda: any(c.find('{"type":"still"') is not None for c in clients), "a socket that is still open")
         relay.wait_exit()
+
+
+def test_relay_that_was_stopped_for_long_takes_no_worker_for_lost(redis_server, connect, publisher):
+    """Their heartbeats waited in its socket meanwhile."""
+    import time
+    with Relay(redis_server, worker__timeout="1s", status__interval="0ms") as relay:
+        client = connect("s", to=relay)
+        publisher.heartbeat("w1", queue_remaining=3)
+        relay.wait_metric("queue_remaining", 3)
+        relay.signal(signal.SIGSTOP)
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
+            publisher.heartbeat("w1", queue_remaining=3)
+            time.sleep(0.1)  # as a worker does
+        relay.signal(signal.SIGCONT)
+        publisher.emit("mark", None)
+        client.wait_for('{"type":"mark"')
+        publisher.heartbeat("w1", queue_remaining=4)
+        relay.wait_metric("queue_remaining", 4)
+        assert relay.metric("lost_workers_total") == 0, relay.stderr
+        numbers = [queue_number(m) for m in client.messages if is_status(m)]
+        assert numbers == [0, 3, 4], f"statuses {numbers}"
+
+
+def test_password_file_that_cannot_be_read_is_named_with_the_reason(redis_server):
+    done = run("--redis.password_file=/nope", "--listen=127.0.0.1:0", "--ops.listen=")
+    assert done.returncode == 1 and "/nope" in done.stderr and "No such file or directory" in done.stderr, done.stderr
 
 
 def test_second_signal_stops_at_once(redis_server, connect):
