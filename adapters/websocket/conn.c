@@ -1,6 +1,8 @@
 #include "adapters/websocket/conn.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -8,7 +10,8 @@
 #include "adapters/websocket/handshake.h"
 #include "relay/sid.h"
 
-#define CONTROL_WAITING_MAX 4096 /* control bytes that may wait before a client is no longer read */
+#define UNSENT_MAX          (256 << 10) /* bytes that the kernel holds of a socket and has not sent */
+#define CONTROL_WAITING_MAX 4096        /* control bytes that may wait before a client is no longer read */
 
 enum opcode { OPCODE_CLOSE = 8, OPCODE_PING = 9, OPCODE_PONG = 10 }; /* RFC 6455, section 11.8 */
 
@@ -387,6 +390,17 @@ static void init(struct conn *c, struct shared *s)
     join_phase(c, PHASE_HANDSHAKE);
 }
 
+/* A frame is written when it is due. What the kernel holds of a slow client cannot be conflated any more: so it takes
+ * no more than a few previews ahead of what it can send, instead of megabytes. A refusal costs only that. */
+static void tune_tcp(struct conn *c)
+{
+    int unsent = UNSENT_MAX;
+    uv_os_fd_t fd;
+    uv_tcp_nodelay(&c->client.tcp, 1);
+    if (uv_fileno(&c->client.handle, &fd) == 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+}
+
 void conn_open(struct shared *s, struct listener *l)
 {
     struct conn *c = calloc(1, sizeof *c);
@@ -398,7 +412,7 @@ void conn_open(struct shared *s, struct listener *l)
     int error = listener_accept(l, &c->client);
     init(c, s);
     if (error == 0 && !listener_is_unix(l))
-        uv_tcp_nodelay(&c->client.tcp, 1); /* a frame is written when it is due; a refusal costs only speed */
+        tune_tcp(c);
     if (error == 0)
         error = start_reading(c);
     if (error < 0)
