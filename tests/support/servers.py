@@ -1,5 +1,6 @@
 """Private servers for tests: a redis-server and the relay, each on its own port or socket, always stopped."""
 import os
+import random
 import re
 import resource
 import shutil
@@ -30,10 +31,17 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:alloc
 TIMEOUT = 20
 
 
+HANDED_OUT = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port below those that outgoing connections are given, which could take it before its user does."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as s:
+            if port not in HANDED_OUT and s.connect_ex(("127.0.0.1", port)) != 0:
+                HANDED_OUT.add(port)
+                return port
 
 
 def until(condition, what, timeout=TIMEOUT):
