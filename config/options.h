@@ -25,36 +25,36 @@ enum log_format { LOG_TEXT, LOG_JSON };
     X(redis_prefix, "redis.prefix", WORD, "comfy", 0, 0, START, "first part of every channel and key")     \
     X(redis_password_file, "redis.password_file", FILENAME, "", 0, 0, START,                               \
       "a file instead of a password in the URL")                                                           \
-    X(session_ttl_ms, "session.ttl", TIME, "300s", 1000, 604800000, START,                                 \
+    X(session_ttl_ms, "session.ttl", TIME, "300s", 1, 604800000, START,                                    \
       "how long a session is remembered after its last socket closed")                                     \
     X(session_duplicate, "session.duplicate", duplicate, "replace", 0, 0, START,                           \
       "two sockets of one session: the newer one receives (replace), or both (share)")                     \
-    X(session_log_events, "session.log_events", COUNT, "4096", 16, 1048576, RELOAD,                        \
+    X(session_log_events, "session.log_events", COUNT, "4096", 1, 1048576, RELOAD,                         \
       "most events that a session's log holds")                                                            \
-    X(session_log_bytes, "session.log_bytes", BYTES, "16MiB", 65536, 1099511627776, RELOAD,                \
+    X(session_log_bytes, "session.log_bytes", BYTES, "16MiB", 1, 1099511627776, RELOAD,                    \
       "most bytes that it holds")                                                                          \
     X(features, "features", JSON, "{\"supports_preview_metadata\":true,\"max_upload_size\":104857600}", 0, \
       0, RELOAD, "the data of the server's feature_flags reply, a JSON object")                            \
-    X(ws_ping_interval_ms, "ws.ping_interval", TIME, "20s", 100, 3600000, RELOAD, "time between pings")    \
-    X(ws_ping_timeout_ms, "ws.ping_timeout", TIME, "20s", 100, 3600000, RELOAD,                            \
+    X(ws_ping_interval_ms, "ws.ping_interval", TIME, "20s", 1, 3600000, RELOAD, "time between pings")      \
+    X(ws_ping_timeout_ms, "ws.ping_timeout", TIME, "20s", 1, 3600000, RELOAD,                              \
       "no pong for so long after a ping: the socket is dead")                                              \
     X(ws_origins, "ws.origins", ORIGINS, "same-host", 0, 0, RELOAD,                                        \
       "same-host, *, or a comma-separated list of origins; a request without Origin passes")               \
     X(limits_connections, "limits.connections", COUNT, "100000", 1, 10000000, RELOAD,                      \
       "above it an upgrade gets 503 with Retry-After")                                                     \
-    X(limits_handshake_timeout_ms, "limits.handshake_timeout", TIME, "10s", 100, 3600000, RELOAD,          \
+    X(limits_handshake_timeout_ms, "limits.handshake_timeout", TIME, "10s", 1, 3600000, RELOAD,            \
       "a slower handshake gets 408")                                                                       \
-    X(limits_header_bytes, "limits.header_bytes", BYTES, "8KiB", 256, 1048576, RELOAD,                     \
+    X(limits_header_bytes, "limits.header_bytes", BYTES, "8KiB", 64, 1048576, RELOAD,                      \
       "a longer request gets 431")                                                                         \
-    X(limits_client_message_bytes, "limits.client_message_bytes", BYTES, "1MiB", 125, 1073741824, RELOAD,  \
+    X(limits_client_message_bytes, "limits.client_message_bytes", BYTES, "1MiB", 1, 1073741824, RELOAD,    \
       "a longer message from a client closes its socket with 1009")                                        \
-    X(limits_message_bytes, "limits.message_bytes", BYTES, "64MiB", 1024, 536870912, RELOAD,               \
+    X(limits_message_bytes, "limits.message_bytes", BYTES, "64MiB", 1, 536870912, RELOAD,                  \
       "a larger event from Redis is dropped")                                                              \
-    X(limits_socket_bytes, "limits.socket_bytes", BYTES, "8MiB", 4096, 1099511627776, RELOAD,              \
+    X(limits_socket_bytes, "limits.socket_bytes", BYTES, "8MiB", 1, 1099511627776, RELOAD,                 \
       "most bytes handed to one socket and not yet taken by it")                                           \
     X(status_interval_ms, "status.interval", TIME, "250ms", 0, 3600000, RELOAD,                            \
       "least time between two status broadcasts")                                                          \
-    X(worker_timeout_ms, "worker.timeout", TIME, "15s", 100, 86400000, RELOAD,                             \
+    X(worker_timeout_ms, "worker.timeout", TIME, "15s", 1, 86400000, RELOAD,                               \
       "a worker silent for so long is lost")                                                               \
     X(drain_time_ms, "drain.time", TIME, "10s", 0, 3600000, RELOAD,                                        \
       "over how long a drain closes the sockets")                                                          \

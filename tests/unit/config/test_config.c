@@ -215,16 +215,16 @@ static const struct wrong wrongs[] = {
     {"", "--drain.time 5", "", 2, "command line: drain.time = \"5\" is not allowed; " TIME_ALLOWED "0 to 1h"},
     {"", "--drain.time=61m", "", 2,
      "command line: drain.time = \"61m\" is not allowed; " TIME_ALLOWED "0 to 1h"},
-    {"", "", "COMFY_RELAY_SESSION_TTL=999ms", 1,
-     "env COMFY_RELAY_SESSION_TTL: session.ttl = \"999ms\" is not allowed; " TIME_ALLOWED "1s to 168h"},
+    {"", "", "COMFY_RELAY_SESSION_TTL=0", 1,
+     "env COMFY_RELAY_SESSION_TTL: session.ttl = \"0\" is not allowed; " TIME_ALLOWED "1ms to 168h"},
     {"\n[session]\nttl = soon\n", "--config %F --session.ttl 5s", "COMFY_RELAY_SESSION_TTL=5s", 1,
      "%F:3: session.ttl = \"soon\" is not allowed; " TIME_ALLOWED "1s to 168h"},
-    {"", "--limits.header_bytes 255", "", 2,
-     "command line: limits.header_bytes = \"255\" is not allowed; allowed: bytes, or a size with unit KiB, "
+    {"", "--limits.header_bytes 63", "", 2,
+     "command line: limits.header_bytes = \"63\" is not allowed; allowed: bytes, or a size with unit KiB, "
      "MiB or "
-     "GiB, from 256 to 1MiB"},
+     "GiB, from 64 to 1MiB"},
     {"", "--session.log_events -1", "", 2,
-     "command line: session.log_events = \"-1\" is not allowed; allowed: a whole number, from 16 to 1048576"},
+     "command line: session.log_events = \"-1\" is not allowed; allowed: a whole number, from 1 to 1048576"},
     {"", "--session.duplicate both", "", 2,
      "command line: session.duplicate = \"both\" is not allowed; allowed: replace or share"},
     {"", "--log.level Info", "", 2,
