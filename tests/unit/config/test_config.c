@@ -218,7 +218,7 @@ static const struct wrong wrongs[] = {
     {"", "", "COMFY_RELAY_SESSION_TTL=0", 1,
      "env COMFY_RELAY_SESSION_TTL: session.ttl = \"0\" is not allowed; " TIME_ALLOWED "1ms to 168h"},
     {"\n[session]\nttl = soon\n", "--config %F --session.ttl 5s", "COMFY_RELAY_SESSION_TTL=5s", 1,
-     "%F:3: session.ttl = \"soon\" is not allowed; " TIME_ALLOWED "1s to 168h"},
+     "%F:3: session.ttl = \"soon\" is not allowed; " TIME_ALLOWED "1ms to 168h"},
     {"", "--limits.header_bytes 63", "", 2,
      "command line: limits.header_bytes = \"63\" is not allowed; allowed: bytes, or a size with unit KiB, "
      "MiB or "
