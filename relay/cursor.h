@@ -1,8 +1,7 @@
 /* A cursor: one socket's place in its session's log. The socket's owner embeds it and is woken by ports.h.
  *
  *     waiting ──subscribed, or 1 s──▶ live ──a newer socket took over──▶ silent
- *        the first status is held       gets everything                 gets nothing more, stays open
- */
+ *        the first status is held       gets everything                 gets nothing more, stays open */
 #ifndef RELAY_CURSOR_H
 #define RELAY_CURSOR_H
 

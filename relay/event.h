@@ -47,8 +47,7 @@ enum effect event_effect(const struct event *e);
 bool event_ends_prompt(const struct event *e);
 
 /* 0 for an event that must be kept in order; else the key by which newer ones replace it. Two events have the
- * same key when all that counts for their type (type, prompt, node, worker: the table of classes) is equal.
- */
+ * same key when all that counts for their type (type, prompt, node, worker: the table of classes) is equal. */
 uint64_t event_conflation_key(const struct event *e, const uint64_t seed[2]);
 
 #endif

@@ -20,7 +20,7 @@ struct codec {
     enum drop_reason (*encode)(struct codec *self, struct event *event, struct frame **frame);
     /* The share of the queue in an event of type status. */
     enum drop_reason (*read_share)(struct codec *self, const struct event *event, int64_t *share);
-    /* The data of relay.worker, or (with `entry`) an entry of the workers' hash. Spans of the message. */
+    /* The data of relay.worker; an entry of the workers' hash is the same. Spans of the message. */
     enum drop_reason (*read_heartbeat)(struct codec *self, struct span data, struct heartbeat *heartbeat);
     /* The text of a MessagePack string; empty when it is none. */
     struct span (*read_str)(struct codec *self, struct span value);

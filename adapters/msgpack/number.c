@@ -119,8 +119,7 @@ static void increment(char *text, int exponent_at)
     text[i]++; /* the first digit is no 9: no number that is_power has 9.999... as its nearest decimal */
 }
 
-/* True when a decimal of so many digits reads back as the number: then `text` is the nearest one that does.
- */
+/* True when a decimal of so many digits reads back as the number: then `text` is the nearest one that does. */
 static bool try_digits(const struct source *s, int count, char text[static NUMBER_MAX])
 {
     snprintf(text, NUMBER_MAX, "%.*e", count - 1, s->v);

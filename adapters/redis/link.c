@@ -130,8 +130,7 @@ static void become_up(struct link *l)
     l->user->on_up(l->user);
 }
 
-/* The name of the connection, the last command but one, is a courtesy: a user may lack the right to set it.
- */
+/* The name of the connection, the last command but one, is a courtesy: a user may lack the right to set it. */
 static void take_greeting_reply(struct link *l, const redisReply *reply)
 {
     bool is_courtesy = l->replies_due == 2;

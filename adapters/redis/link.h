@@ -4,8 +4,7 @@
  *         └──────────────┴─────────────────▲
  *
  * The greeting is AUTH, SELECT, CLIENT SETNAME and PING, so that up means: Redis takes commands. A failure is
- * handled in the next turn of the loop, never from within a call. Then it waits: full jitter, 50 ms to 2 s.
- */
+ * handled in the next turn of the loop, never from within a call. Then it waits: full jitter, 50 ms to 2 s. */
 #ifndef REDIS_LINK_H
 #define REDIS_LINK_H
 

@@ -1,6 +1,5 @@
 /* Any bytes from a client of a WebSocket, cut anywhere: what comes of them does not depend on the cuts, keeps
- * to the limit, and every text is read for feature flags. The first two bytes of the input choose the cuts.
- */
+ * to the limit, and every text is read for feature flags. The first two bytes of the input choose the cuts. */
 #include <assert.h>
 #include <stdlib.h>
 

@@ -25,8 +25,7 @@ void redis_server_restart(struct redis_server *s);
 /* Ends it and removes its directory. Fine at any time after redis_server_start(). */
 void redis_server_stop(struct redis_server *s);
 
-/* Runs a command as redisCommand() has it. The reply is the caller's (freeReplyObject), and never an error.
- */
+/* Runs a command as redisCommand() has it. The reply is the caller's (freeReplyObject), and never an error. */
 redisReply *redis_server_do(struct redis_server *s, const char *format, ...);
 /* The same, for a command whose reply is an integer. */
 long long redis_server_count(struct redis_server *s, const char *format, ...);
