@@ -208,11 +208,10 @@ start_redis() {
 
 start_relay() {
     launch "$ROOT/build/comfy-relay" "${RELAY_OPTIONS[@]}"
-    if [ -n "$OPS" ]; then
-        until_true 10 "the relay" relay_is_ready
-    else
-        case $FIRST in unix:*) ;; *) until_true 10 "the relay" accepts "$FIRST" ;; esac
-    fi
+    case $OPS in
+    "" | unix:*) case $FIRST in unix:*) ;; *) until_true 10 "the relay" accepts "$FIRST" ;; esac ;;
+    *) until_true 10 "the relay" relay_is_ready ;;
+    esac
 }
 
 say_where() {
@@ -223,7 +222,11 @@ say_where() {
     unix:*) echo "WebSocket:   $FIRST, path $path" ;;
     *) echo "WebSocket:   ws://$FIRST$path" ;;
     esac
-    [ -z "$OPS" ] || echo "Operations:  http://$OPS/live /ready /metrics"
+    case $OPS in
+    "") ;;
+    unix:*) echo "Operations:  $OPS, paths /live /ready /metrics" ;;
+    *) echo "Operations:  http://$OPS/live /ready /metrics" ;;
+    esac
     echo "Redis:       $DIR/redis.sock"
     [ -z "$DEMO" ] || echo "Demo:        a recorded run plays for client id \"$SID\", over and over"
     echo "Ctrl-C stops all of it."

@@ -164,7 +164,8 @@ int workers_entry(struct workers *ws, struct span id, const struct heartbeat *h,
 
 static void note_ended(struct worker *w, struct span prompt)
 {
-    set_text(&w->prompt, SPAN_NONE);
+    if (span_equals(worker_span(w->prompt), prompt))
+        set_text(&w->prompt, SPAN_NONE);
     set_text(&w->ended, prompt); /* without memory it may be told of twice */
 }
 

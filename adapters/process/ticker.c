@@ -1,7 +1,7 @@
 /* The relay's clock. What is due next changes with every event, so the timer is set anew before each poll. It only
- * wakes the loop: what is due is done after a poll that began when it was due, when all that waited in the sockets
- * has been read. Else a relay that was stopped for a while would take every worker for lost whose heartbeats it has
- * not read yet: going on ends the poll that it was stopped in, which then reads nothing (signal(7)). */
+ * wakes the loop: what is due is done after a poll that began when it was due, when what waited in the sockets has
+ * been read (up to 2 MiB of each). Else a relay that was stopped for a while would take every worker for lost whose
+ * heartbeats it has not read yet: going on ends the poll that it was stopped in, which reads nothing (signal(7)). */
 #include "adapters/process/ticker.h"
 
 #include <stdlib.h>

@@ -337,6 +337,19 @@ static void a_heartbeat_that_still_names_an_ended_prompt_does_not_bring_it_back(
     teardown(&f);
 }
 
+static void the_end_of_one_prompt_does_not_hide_another_that_its_worker_runs(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    hear(&f, "w", beat("b", 1, "p", 1), 0);
+    hear(&f, "w", beat("b", 1, "q", 2), 0);
+    workers_prompt_ended(&f.workers, span_str("w"), span_str("p"));
+    expire(&f, 1000);
+    assert_string_equal(f.witness.text, "w boot=b prompt=q share=1;");
+    teardown(&f);
+}
+
 static void the_next_expiry_is_that_of_the_one_silent_longest(void **state)
 {
     (void)state;
@@ -389,6 +402,7 @@ int main(void)
         cmocka_unit_test(an_entry_counts_for_one_that_only_sent_its_share),
         cmocka_unit_test(a_prompt_that_ended_is_not_ended_again_when_its_worker_is_lost),
         cmocka_unit_test(a_heartbeat_that_still_names_an_ended_prompt_does_not_bring_it_back),
+        cmocka_unit_test(the_end_of_one_prompt_does_not_hide_another_that_its_worker_runs),
         cmocka_unit_test(the_next_expiry_is_that_of_the_one_silent_longest),
         cmocka_unit_test(a_thousand_workers_are_told_apart),
     };
