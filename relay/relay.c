@@ -80,9 +80,8 @@ static void note(struct relay *r, struct session *s, const struct event *e, enum
         session_note_executing(s, e->prompt, e->display_node.len > 0 ? e->display_node : e->node);
 }
 
-static enum drop_reason to_session(struct relay *r, struct event *e, uint64_t now_ms)
+static enum drop_reason to_session(struct relay *r, struct event *e, enum effect effect, uint64_t now_ms)
 {
-    enum effect effect = event_effect(e);
     struct session *s = session_find(&r->sessions, e->sid);
     bool is_heard = s && s->has_log;
     struct frame *f = NULL;
@@ -170,8 +169,9 @@ static void on_worker_lost(struct workers_listener *self, const struct worker *w
 
 static enum drop_reason route(struct relay *r, struct event *e, uint64_t now_ms)
 {
+    enum effect effect = event_effect(e);
     workers_saw(&r->workers, e->worker, now_ms);
-    switch (event_effect(e)) {
+    switch (effect) {
     case EFFECT_STATUS:
         return note_share(r, e, now_ms);
     case EFFECT_WORKER:
@@ -183,7 +183,7 @@ static enum drop_reason route(struct relay *r, struct event *e, uint64_t now_ms)
     }
     if (e->to == TO_NOBODY)
         return DROP_NOBODY;
-    return e->to == TO_ALL ? to_all(r, e) : to_session(r, e, now_ms);
+    return e->to == TO_ALL ? to_all(r, e) : to_session(r, e, effect, now_ms);
 }
 
 enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct span message, uint64_t now_ms)

@@ -48,9 +48,8 @@ settle() {
     apt-config dump | grep -E '^Acquire::(http|https|Check|Retries)' >"$TREE/etc/apt/apt.conf.d/99host" || true
     copy_if_there /etc/resolv.conf "$TREE/etc/resolv.conf"
     copy_if_there /etc/hosts "$TREE/etc/hosts"
-    copy_if_there /etc/ssl/certs/ca-certificates.crt "$TREE/root/host-certificates.crt"
+    copy_if_there /etc/ssl/certs/ca-certificates.crt "$TREE/etc/host-certificates.crt"
     copy_if_there /etc/pip.conf "$TREE/etc/pip.conf"
-    copy_if_there "$HOME/.npmrc" "$TREE/root/.npmrc"
     mkdir -p "$TREE/src"
     git -C "$ROOT" archive HEAD | tar -x -C "$TREE/src"
     mount -t proc proc "$TREE/proc"
@@ -58,8 +57,8 @@ settle() {
 }
 
 inside() { # command...
-    local certificates=/root/host-certificates.crt
-    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb \
+    local certificates=/etc/host-certificates.crt
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/src TERM=dumb \
         PIP_CERT=$certificates SSL_CERT_FILE=$certificates NODE_EXTRA_CA_CERTS=$certificates npm_config_cafile=$certificates \
         http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}" \
         chroot "$TREE" "$@"
