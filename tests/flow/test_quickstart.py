@@ -132,11 +132,36 @@ def test_terminals_ctrl_c_stops_all_in_order_and_without_a_traceback(quickstart)
 def test_worker_that_is_told_twice_to_stop_says_nothing_of_it(quickstart):
     q = quickstart().wait_said("prompt ")
     worker = next(pid for pid, line in q.children().items() if "demo_worker.py" in line)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):  # both wait for it when it goes on
         os.kill(worker, number)
     code, output = q.wait_end()
     assert code == 1 and "has ended by itself" in output, output
     assert "Traceback" not in output and "Exception ignored" not in output, output
+
+
+def has_pending_signal(pid):
+    with open(f"/proc/{pid}/status") as f:
+        fields = dict(line.split(":", 1) for line in f)
+    return any(int(fields[name], 16) for name in ("SigPnd", "ShdPnd"))
+
+
+def test_second_signal_does_not_cut_the_workers_goodbye_short(redis_server):
+    worker = subprocess.Popen(["/usr/bin/python3", os.path.join(ROOT, "deploy", "demo_worker.py"),
+                               "--redis-socket", redis_server.path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        until(lambda: redis_server.client.hlen("comfy:workers"), "its entry")
+        redis_server.client.execute_command("CLIENT PAUSE 20000 WRITE")  # its goodbye waits here
+        for number in (signal.SIGINT, signal.SIGTERM):
+            worker.send_signal(number)
+            until(lambda: not has_pending_signal(worker.pid), "the signal to arrive")
+        redis_server.client.execute_command("CLIENT UNPAUSE")
+        output, _ = worker.communicate(timeout=20)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert worker.returncode == 0, output
+    assert "Traceback" not in output and "Exception ignored" not in output, output
+    assert redis_server.client.hlen("comfy:workers") == 0, "it left its entry behind"
 
 
 def test_ctrl_c_during_the_build_is_answered_too(quickstart, tmp_path):
