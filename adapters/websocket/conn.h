@@ -1,19 +1,16 @@
 /* One connection's life, and what the connections of a server share.
  *
- *     handshake ──101──▶ quiet ◀─────pong────── pinged
- *         │ refused        │  └──────ping──────▶  │ no pong
- *         │                │ we close             ▼
- *         │                └─────▶ closing ──▶ closed        no list; freed when libuv lets go of it
- *         ▼                           │ answered  ▲
- *     lingering ◀─────────────────────┘           │
- *         └── what was written is taken, or not ──┘
+ *     handshake ──101──▶ quiet · written · pinged · resting      open: how it goes round there, see ping.h
+ *         │ refused        │ we close            │ no pong
+ *         │                ▼                     ▼
+ *         │             closing ─no answer─▶ closed              no list; freed when libuv lets go of it
+ *         ▼                │ answered            ▲
+ *     lingering ◀──────────┘                     │
+ *         └── what was written is taken, or not ─┘
  *
  * Each phase is a list, oldest first, with one time to be left by. The time is the same for all in a list, so
  * the first one is always the next to act on. (After a reload of the options a list may be out of order by the
  * difference, until it has turned over once.)
- *
- * A ping goes between frames, so it may have to wait for one that has begun. The time for its pong begins when
- * the socket has taken the ping; until then, whoever goes on reading has time.
  *
  * An idle connection is this struct and nothing else: a receiver is lent to it while a message is coming in,
  * and its outbox holds memory only while the socket does not take what is written. */
@@ -32,11 +29,25 @@
 
 /* What one read may bring: with libuv's 32 reads it bounds the work for a socket in a turn of the loop. */
 #define CONN_READ_BYTES    16384
+#define CONN_PING_BYTES    16   /* payload of our pings */
+#define CONN_WRITTEN_MS    100  /* from what is to be acknowledged to the ping that asks */
+#define CONN_RESTING_MS    500  /* from a pong to the next ping; half a ping interval where that is less */
 #define CONN_CLOSE_WAIT_MS 2000 /* for the answer to our close frame */
 #define CONN_LINGER_MS     1000 /* for what was written to be taken */
 
-enum phase { PHASE_HANDSHAKE, PHASE_QUIET, PHASE_PINGED, PHASE_CLOSING, PHASE_LINGERING, PHASE_CLOSED };
-#define PHASE_LISTS PHASE_CLOSED
+enum phase {
+    PHASE_HANDSHAKE,
+    PHASE_QUIET,   /* until the keep-alive is due */
+    PHASE_WRITTEN, /* something is to be acknowledged: a ping follows soon */
+    PHASE_PINGED,  /* its pong is awaited */
+    PHASE_RESTING, /* the pong has come: no ping for a while */
+    PHASE_CLOSING, /* we have closed: the answer is awaited */
+    PHASE_LINGERING,
+    PHASE_CLOSED,
+};
+#define PHASE_OPEN_FIRST PHASE_QUIET
+#define PHASE_OPEN_LAST  PHASE_RESTING
+#define PHASE_LISTS      PHASE_CLOSED
 
 TAILQ_HEAD(conn_list, conn);
 
@@ -53,7 +64,7 @@ struct shared {
     struct frame *features; /* owned; the answer to feature flags */
     struct receiver *spare; /* owned; or NULL */
     struct log_limit refusals;
-    uint64_t pings; /* how many were sent, so that each has its own payload */
+    uint64_t pings; /* how many were sent: the number of the last one */
     bool is_draining;
     size_t control_len;
     uint8_t control[CONN_READ_BYTES + 256]; /* answers to what one read brought */
@@ -73,8 +84,9 @@ struct conn {
     enum phase phase : 8;
     bool was_upgraded : 1;
     bool is_reading : 1;
-    bool is_settled : 1; /* its first message has come: no other is looked at */
-    uint64_t ping;       /* payload of the last ping */
+    bool is_settled : 1;           /* its first message has come: no other is looked at */
+    uint16_t close_code;           /* of our close frame */
+    uint8_t ping[CONN_PING_BYTES]; /* payload of the last ping */
     size_t before_ping; /* 0: the socket has taken it; else what the outbox was writing when last looked at */
 };
 
@@ -87,7 +99,7 @@ void conn_open(struct shared *s, struct listener *l);
 /* Open: upgraded, and nobody has begun to close it. */
 static inline bool conn_is_open(const struct conn *c)
 {
-    return c->phase == PHASE_QUIET || c->phase == PHASE_PINGED;
+    return c->phase >= PHASE_OPEN_FIRST && c->phase <= PHASE_OPEN_LAST;
 }
 
 static inline struct conn *conn_of_cursor(struct cursor *cursor)
@@ -101,20 +113,19 @@ void conn_write(struct conn *c);
 /* Its time in this phase is over. */
 void conn_act(struct conn *c);
 
-/* Closes an open one: a close frame with this code, then the client's answer is waited for. */
+/* Closes an open one: a close frame with this code, then the client's answer is waited for. With the same code it
+ * acknowledges all that was written; so where it is waited for, this must be a code that no client begins with. */
 void conn_close(struct conn *c, uint16_t code, enum close_reason reason);
 
 /* Closes it at once, whatever the phase. The reason counts when it was open. */
 void conn_abort(struct conn *c, enum close_reason reason);
 
-/* For handshake.c */
+/* For handshake.c, inbox.c and ping.c */
 
 void conn_enter(struct conn *c, enum phase phase);
 /* All is said: closes when what was written is taken and the client has closed, or CONN_LINGER_MS later. */
 void conn_linger(struct conn *c);
 /* Sends bytes that are no frame of the log. When that fails it is aborted: look at the phase after it. */
 void conn_send(struct conn *c, const void *bytes, size_t len);
-/* Bytes of the WebSocket. */
-void conn_receive(struct conn *c, struct span bytes);
 
 #endif

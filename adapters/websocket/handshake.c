@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "adapters/http/upgrade.h"
+#include "adapters/websocket/inbox.h"
 
 static void log_refusal(struct conn *c, enum reject_reason reason)
 {
@@ -66,7 +67,7 @@ static void accept_upgrade(struct conn *c, const struct request *r, struct span 
     if (conn_is_open(c))
         relay_writable(c->shared->relay, &c->cursor);
     if (conn_is_open(c) && rest.len > 0)
-        conn_receive(c, rest);
+        inbox_receive(c, rest);
 }
 
 static void answer(struct conn *c, const struct request *r, struct span rest)

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 
 #include "adapters/websocket/conn.h"
+#include "adapters/websocket/control.h"
 #include "adapters/websocket/flags.h"
 
-#define CODE_SERVICE_RESTART 1012
-#define NEVER                UINT64_MAX
-#define NOT_ACCEPTED_LOG_MS  10000
+#define NEVER               UINT64_MAX
+#define NOT_ACCEPTED_LOG_MS 10000
 
 struct drain {
     void (*on_drained)(void *arg); /* NULL: not draining, or told already */
@@ -115,8 +115,10 @@ static void act_on_due(struct server *s, enum phase phase)
 
 static struct conn *any_open(struct server *s)
 {
-    struct conn *c = TAILQ_FIRST(&s->shared.phases[PHASE_QUIET]);
-    return c ? c : TAILQ_FIRST(&s->shared.phases[PHASE_PINGED]);
+    for (int i = PHASE_OPEN_FIRST; i <= PHASE_OPEN_LAST; i++)
+        if (!TAILQ_EMPTY(&s->shared.phases[i]))
+            return TAILQ_FIRST(&s->shared.phases[i]);
+    return NULL;
 }
 
 static void drain_due(struct server *s)
@@ -125,7 +127,7 @@ static void drain_due(struct server *s)
         struct conn *c = any_open(s);
         s->drain.closed = c ? s->drain.closed + 1 : s->drain.total;
         if (c)
-            conn_close(c, CODE_SERVICE_RESTART, CLOSE_DRAIN);
+            conn_close(c, CLOSE_CODE_RESTART, CLOSE_DRAIN);
     }
 }
 

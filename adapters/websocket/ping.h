@@ -1,0 +1,35 @@
+/* Pings: they keep a connection alive, find out when it is dead, and ask how far the client has got.
+ *
+ *     101 ─▶ quiet ──written to──▶ written ──▶ pinged ──its echo──▶ resting ──all is acknowledged──▶ quiet
+ *              │                     100 ms     ▲ ▲                   500 ms │
+ *              └──the keep-alive is due─────────┘ └──────────it is not───────┘
+ *
+ * "Written to" counts when the cursor wants it acknowledged (relay/cursor.h). So a busy connection is pinged twice a
+ * second, and one with nothing to acknowledge every ws.ping_interval, which is what resting and quiet last together.
+ *
+ *     payload   | cursor's seq | number of the ping |   8 bytes each, big-endian
+ *
+ * Browsers and libraries send it back as it is (RFC 6455, sections 5.5.2 and 5.5.3): all that was written before the
+ * ping has arrived then. No number is used twice, and only the echo of the last ping counts, once. All other pongs
+ * are legal and mean nothing.
+ *
+ * A ping goes between frames, so it may have to wait for one that has begun. The time for its pong begins when
+ * the socket has taken the ping; until then, whoever goes on reading has time. */
+#ifndef WEBSOCKET_PING_H
+#define WEBSOCKET_PING_H
+
+#include "adapters/websocket/conn.h"
+
+/* It was written to. */
+void ping_note_written(struct conn *c);
+
+/* A pong has come; it is open. */
+void ping_note_pong(struct conn *c, struct span payload);
+
+/* The socket has taken all that was written, a ping too; it is open. */
+void ping_note_taken(struct conn *c);
+
+/* It is open, and its time in this phase is over. May abort it. */
+void ping_act(struct conn *c);
+
+#endif
