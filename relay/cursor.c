@@ -10,10 +10,25 @@ static struct frame *frame_for(struct cursor *c, struct log_entry *e)
     return has_two_forms && !c->wants_metadata ? log_without_metadata(&c->session->log, e) : e->frame;
 }
 
+/* The entry that it is sent next, or NULL. */
+static struct log_entry *entry_from(const struct cursor *c, uint64_t seq)
+{
+    struct log_entry *e;
+    while ((e = log_at(&c->session->log, seq)) && e->place.is_transient && e->seq < c->live_from)
+        seq = e->seq + 1;
+    return e;
+}
+
+bool cursor_has_replay(const struct cursor *c, uint64_t seq)
+{
+    const struct log_entry *e = entry_from(c, seq);
+    return e && e->seq < c->live_from;
+}
+
 int cursor_peek(struct cursor *c, struct frame **frames, int max)
 {
     int n = 0;
-    if (c->state != CURSOR_LIVE)
+    if (c->state != CURSOR_LIVE && c->state != CURSOR_HELD)
         return 0;
     while (n < c->own_count && n < max) {
         frames[n] = c->own[n];
@@ -21,7 +36,7 @@ int cursor_peek(struct cursor *c, struct frame **frames, int max)
     }
     uint64_t seq = c->seq;
     struct log_entry *e;
-    while (n < max && (e = log_at(&c->session->log, seq))) {
+    while (c->state == CURSOR_LIVE && n < max && (e = entry_from(c, seq))) {
         frames[n] = frame_for(c, e);
         if (!frames[n])
             return n > 0 ? n : -ENOMEM;
@@ -38,12 +53,22 @@ static void take_own(struct cursor *c)
     memmove(c->own, c->own + 1, c->own_count * sizeof c->own[0]);
 }
 
+static void take_entry(struct cursor *c, const struct log_entry *e)
+{
+    c->seq = e->seq + 1;
+    c->replayed += e->seq < c->live_from;
+    if (!stream_id_is_none(e->place.id))
+        c->last = e->place.id;
+    if (e->place.key == 0 && !e->place.is_transient)
+        c->kept = c->seq;
+}
+
 void cursor_take(struct cursor *c, int n)
 {
     for (; n > 0 && c->own_count > 0; n--)
         take_own(c);
     for (; n > 0; n--)
-        c->seq = log_at(&c->session->log, c->seq)->seq + 1;
+        take_entry(c, entry_from(c, c->seq));
 }
 
 int cursor_push(struct cursor *c, struct frame *take_frame)

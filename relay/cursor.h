@@ -1,17 +1,24 @@
 /* A cursor: one socket's place in its session's log. The socket's owner embeds it and is woken by ports.h.
  *
- *     waiting ──subscribed, or 1 s──▶ live ──a newer socket took over──▶ silent
- *        the first status is held       gets everything                 gets nothing more, stays open */
+ *     waiting ──subscribed, or 1 s──▶ held ──placed──▶ live ──a newer socket took over──▶ silent
+ *        gets nothing yet        its own frames    everything                gets nothing more, stays open
+ *
+ *     log   | sent and acknowledged | sent, may not have arrived | not sent yet |
+ *                                   ^ acked.seq                  ^ seq
+ *
+ * How far the client has got is known from pings: cursor_ask() notes what was written before one, and its pong
+ * (RFC 6455, section 5.5.3) acknowledges that: relay_acknowledge(). */
 #ifndef RELAY_CURSOR_H
 #define RELAY_CURSOR_H
 
 #include <sys/queue.h>
 
 #include "relay/frame.h"
+#include "relay/stream_id.h"
 
 struct session;
 
-enum cursor_state { CURSOR_NONE, CURSOR_WAITING, CURSOR_LIVE, CURSOR_SILENT };
+enum cursor_state { CURSOR_NONE, CURSOR_WAITING, CURSOR_HELD, CURSOR_LIVE, CURSOR_SILENT };
 
 /* Frames for this socket alone, sent before anything of the log: the first status, the last executing node,
  * the reply to its feature flags. There is at most one of each. */
@@ -19,16 +26,32 @@ enum cursor_state { CURSOR_NONE, CURSOR_WAITING, CURSOR_LIVE, CURSOR_SILENT };
 
 TAILQ_HEAD(cursor_list, cursor);
 
+/* How far a client has got. */
+struct reached {
+    uint64_t seq;        /* it has all before it */
+    struct stream_id id; /* of the newest entry before it that has one; STREAM_ID_NONE: of none */
+};
+
 struct cursor {
     struct session *session;        /* NULL while not attached */
     TAILQ_ENTRY(cursor) in_session; /* newest first */
-    TAILQ_ENTRY(cursor) in_waiting; /* while waiting: in the relay's list, oldest first */
-    uint64_t seq;                   /* the next entry of the log to read */
+    TAILQ_ENTRY(cursor) in_waiting; /* while is_timed: in the relay's list of its state, oldest first */
+    uint64_t seq;          /* the next entry of the log to read; while not live, the first it may need */
+    struct reached acked;  /* as the last acknowledgement says, or where it was placed */
+    struct reached asked;  /* by the last cursor_ask() */
+    struct stream_id last; /* of the newest entry before seq */
+    uint64_t kept;         /* after the last entry written that asks to be acknowledged */
+    uint64_t live_from;    /* what is before it is replayed; broadcasts are not */
+    uint64_t resume_from;  /* held: where it goes on by what is known of the client */
+    uint64_t start_from;   /* held: where it begins when nothing is known */
     uint64_t wait_until_ms;
+    uint32_t replayed;                 /* entries, and not counted yet */
     struct frame *own[CURSOR_OWN_MAX]; /* owned */
     uint8_t own_count;
     enum cursor_state state;
     bool wants_metadata; /* negotiated supports_preview_metadata; set by the owner */
+    bool is_settled;     /* its flags have come, or will not */
+    bool is_timed;       /* in a list of its state's, until wait_until_ms */
     bool is_blocked;     /* its socket takes no more for now; set by the owner, cleared by relay_writable */
 };
 
@@ -42,6 +65,21 @@ void cursor_take(struct cursor *c, int n);
 /* Puts a frame of its own before what the log holds. Takes the frame, on every path. 0, or -ENOBUFS: too
  * many. */
 int cursor_push(struct cursor *c, struct frame *take_frame) __attribute__((warn_unused_result));
+
+/* True when something at or beyond seq is to be replayed to it, by live_from. */
+bool cursor_has_replay(const struct cursor *c, uint64_t seq);
+
+/* True when something was written that the client should acknowledge before the keep-alive does. */
+static inline bool cursor_is_unacknowledged(const struct cursor *c)
+{
+    return c->state == CURSOR_LIVE && c->kept > c->acked.seq;
+}
+
+/* A ping is sent now, after all that was taken: notes how far that is. */
+static inline void cursor_ask(struct cursor *c)
+{
+    c->asked = (struct reached){c->seq, c->last};
+}
 
 /* Gives up the frames of its own. */
 void cursor_drop_own(struct cursor *c);

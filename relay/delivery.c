@@ -1,6 +1,7 @@
 #include "relay/delivery.h"
 
 #include "relay/hash.h"
+#include "relay/lifetime.h"
 
 void delivery_mark(struct relay *r, struct session *s)
 {
@@ -18,27 +19,46 @@ void delivery_forget(struct relay *r, struct session *s)
     TAILQ_REMOVE(&r->dirty, s, in_dirty);
 }
 
+/* Transient entries go as soon as those who were there have them, so that a log is filled by its own session only. */
+static uint64_t sent_to_all(const struct session *s)
+{
+    uint64_t seq = s->log.next_seq;
+    const struct cursor *c;
+    TAILQ_FOREACH (c, &s->cursors, in_session) {
+        uint64_t from = c->state == CURSOR_LIVE ? c->seq : c->live_from;
+        if (c->state != CURSOR_SILENT && from < seq)
+            seq = from;
+    }
+    return seq;
+}
+
 void delivery_trim(struct session *s)
 {
-    if (s->log.count > 0)
-        log_trim(&s->log, session_needed_from(s));
+    if (s->log.count == 0)
+        return;
+    log_trim(&s->log, session_needed_from(s));
+    log_sweep(&s->log, sent_to_all(s));
 }
 
 /* A socket that fell behind the trimmed end goes on from the oldest that is held. */
 static void count_gap(struct relay *r, struct cursor *c)
 {
-    if (c->seq >= c->session->log.trimmed_to)
+    if (c->state != CURSOR_LIVE || c->seq >= c->session->log.trimmed_to)
         return;
     c->seq = c->session->log.trimmed_to;
     r->metrics.replay_gaps++;
+    r->ports.journal->note(r->ports.journal, NOTE_GAP, session_sid(c->session));
 }
 
 static void write_cursor(struct relay *r, struct cursor *c)
 {
-    if (c->state != CURSOR_LIVE || c->is_blocked)
+    bool is_written = c->state == CURSOR_LIVE || c->state == CURSOR_HELD;
+    if (!is_written || c->is_blocked)
         return;
     count_gap(r, c);
     r->ports.sockets->write(r->ports.sockets, c);
+    r->metrics.replayed += c->replayed;
+    c->replayed = 0;
 }
 
 void delivery_write(struct relay *r, struct session *s)
@@ -75,25 +95,54 @@ void delivery_before_loss(struct relay *r, struct session *s, uint64_t seq)
 static void before_trim(struct relay *r, struct session *s, size_t more_bytes)
 {
     bool is_full = s->log.live >= r->config.log.events || s->log.bytes + more_bytes > r->config.log.bytes;
-    if (is_full && s->log.live > 0)
+    if (is_full && s->log.live > 0 && is_awaited(s, log_at(&s->log, 0)->seq))
         delivery_write(r, s);
 }
 
-struct place delivery_place(const struct relay *r, const struct event *e)
+/* One that does not say which prompt it is of, as a preview without metadata, is of the one that executes. */
+struct place delivery_place(const struct relay *r, const struct session *s, const struct event *e)
 {
-    struct place p = {.key = event_conflation_key(e, r->sessions.seed)};
-    if (p.key != 0 && e->prompt.len > 0)
-        p.prompt = hash_bytes(e->prompt, r->sessions.seed);
+    struct place p = {.key = event_conflation_key(e, r->sessions.seed), .id = e->id, .is_transient = !s};
+    struct span prompt = e->prompt.len > 0 || !s ? e->prompt : session_prompt(s);
+    if (p.key != 0 && prompt.len > 0)
+        p.prompt = hash_bytes(prompt, r->sessions.seed);
     return p;
 }
 
-void delivery_append(struct relay *r, struct session *s, struct place p, struct frame *take_frame)
+static bool is_over_memory(const struct relay *r)
+{
+    return r->config.memory_bytes > 0 && r->sessions.log_bytes > r->config.memory_bytes;
+}
+
+/* Idle sessions give way first; then the one that grows pays for it. */
+static void bound_memory(struct relay *r, struct session *s)
+{
+    while (is_over_memory(r) && lifetime_give_up_idle(r, s))
+        ;
+    while (is_over_memory(r) && log_give_up_oldest(&s->log))
+        ;
+}
+
+uint64_t delivery_append(struct relay *r, struct session *s, struct place p, struct frame *take_frame)
 {
     bool replaced = false;
     delivery_before_loss(r, s, log_find_key(&s->log, p.key));
     before_trim(r, s, take_frame->len);
-    if (log_append(&s->log, take_frame, p.key, p.prompt, &r->config.log, &replaced) < 0)
+    if (log_append(&s->log, take_frame, p, &r->config.log, &replaced) < 0) {
         r->metrics.out_of_memory++;
+        return 0;
+    }
     r->metrics.conflated += replaced;
+    r->has_idle_logs = r->has_idle_logs || s->is_expiring;
+    bound_memory(r, s);
     delivery_mark(r, s);
+    return s->log.next_seq - 1;
+}
+
+void delivery_broadcast(struct relay *r, struct session *s, struct place p, struct frame *take_frame)
+{
+    if (s->catchup)
+        catchup_put_frame_aside(r, s, take_frame, p.key);
+    else
+        delivery_append(r, s, p, take_frame);
 }

@@ -7,18 +7,16 @@
 
 #include "relay/relay.h"
 
-/* What of an event its place in a log depends on. */
-struct place {
-    uint64_t key;    /* conflation key, 0: kept in order */
-    uint64_t prompt; /* hash of its prompt, 0: none, or of no interest */
-};
+/* For those who are there when it comes. */
+#define PLACE_TRANSIENT ((struct place){.is_transient = true})
 
-#define PLACE_KEPT ((struct place){0, 0})
+/* Where an event for a session belongs; of one for all, `s` is NULL. */
+struct place delivery_place(const struct relay *r, const struct session *s, const struct event *e);
 
-struct place delivery_place(const struct relay *r, const struct event *e);
-
-/* Appends a frame to a session's log. Without memory it is lost, and counted. */
-void delivery_append(struct relay *r, struct session *s, struct place p, struct frame *take_frame);
+/* Appends a frame to a session's log. Without memory it is lost, and counted. The seq, or 0. */
+uint64_t delivery_append(struct relay *r, struct session *s, struct place p, struct frame *take_frame);
+/* A broadcast, or a status: to one of the sessions with sockets, now or when it has caught up. Takes the frame. */
+void delivery_broadcast(struct relay *r, struct session *s, struct place p, struct frame *take_frame);
 
 /* The entry at seq (0: none) is about to go: writes it to those sockets that take more. */
 void delivery_before_loss(struct relay *r, struct session *s, uint64_t seq);

@@ -21,6 +21,8 @@ static const struct type_row types[] = {
     {"execution_error", EFFECT_ERROR, false, 0},
     {"status", EFFECT_STATUS, false, 0},
     {"relay.worker", EFFECT_WORKER, false, 0},
+    {"relay.takeover", EFFECT_TAKEOVER, false, 0},
+    {"relay.left", EFFECT_LEFT, false, 0},
     /* without a node it is a marker of SwarmUI's, which must not be lost */
     {"progress", EFFECT_NONE, true, BY_PROMPT | BY_NODE | NEEDS_NODE},
     {"progress_state", EFFECT_NONE, true, BY_PROMPT},
@@ -43,6 +45,20 @@ enum effect event_effect(const struct event *e)
     if (row)
         return row->effect;
     return !e->is_binary && span_starts_with(e->type, "relay.") ? EFFECT_CONTRACT : EFFECT_NONE;
+}
+
+bool event_is_internal(const struct event *e)
+{
+    switch (event_effect(e)) {
+    case EFFECT_STATUS:
+    case EFFECT_WORKER:
+    case EFFECT_TAKEOVER:
+    case EFFECT_LEFT:
+    case EFFECT_CONTRACT:
+        return true;
+    default:
+        return false;
+    }
 }
 
 bool event_ends_prompt(const struct event *e)

@@ -3,6 +3,7 @@
 #define RELAY_EVENT_H
 
 #include "relay/span.h"
+#include "relay/stream_id.h"
 
 enum addressee { TO_ALL, TO_SESSION, TO_NOBODY };
 enum keep_wish { KEEP_BY_TYPE, KEEP_ALWAYS, KEEP_NEWEST }; /* the envelope's `keep`: absent, true, false */
@@ -19,7 +20,8 @@ struct event {
     struct span sid; /* when to is TO_SESSION */
     struct span worker;
     enum keep_wish keep;
-    struct span id;   /* the stream id before the event, as text; empty: none */
+    struct stream_id
+        id; /* of its entry in the session's log, when it stood before the event; or STREAM_ID_NONE */
     struct span data; /* one MessagePack value, not yet checked; empty counts as nil */
 
     struct span prompt;       /* data.prompt_id */
@@ -38,10 +40,15 @@ enum effect {
     EFFECT_ERROR,     /* execution_error: an end, unless the exception is ExecutionBlocked */
     EFFECT_STATUS,    /* status: a worker's share of the queue, never passed through */
     EFFECT_WORKER,    /* relay.worker: a worker's heartbeat */
+    EFFECT_TAKEOVER,  /* relay.takeover: a relay has taken the session over */
+    EFFECT_LEFT,      /* relay.left: the page of one of the session's sockets has gone */
     EFFECT_CONTRACT,  /* any other relay.*: not for clients */
 };
 
 enum effect event_effect(const struct event *e);
+
+/* Never for a client: status, and all of relay.*. */
+bool event_is_internal(const struct event *e);
 
 /* An execution_* that ends its prompt, or executing with no node. */
 bool event_ends_prompt(const struct event *e);

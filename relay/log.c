@@ -88,7 +88,13 @@ static size_t index_of(const struct log *log, uint64_t seq)
 
 static size_t entry_bytes(const struct log_entry *e)
 {
-    return (e->frame ? e->frame->len : 0) + (e->without_metadata ? e->without_metadata->len : 0);
+    return e->frame->len + (e->without_metadata ? e->without_metadata->len : 0);
+}
+
+static void add_bytes(struct log *log, size_t bytes)
+{
+    log->bytes += bytes;
+    *log->total += bytes;
 }
 
 /* Takes the frames out of an entry, which stays in the ring as a dead one. */
@@ -96,21 +102,32 @@ static void kill_entry(struct log *log, struct log_entry *e)
 {
     if (!e->frame)
         return;
-    if (e->key != 0)
-        keys_remove(&log->keys, e->key);
+    if (e->place.key != 0)
+        keys_remove(&log->keys, e->place.key);
     log->bytes -= entry_bytes(e);
+    *log->total -= entry_bytes(e);
     log->live--;
+    log->transient -= e->place.is_transient;
     frame_unref(e->frame);
     frame_unref(e->without_metadata);
     e->frame = e->without_metadata = NULL;
 }
 
+/* An id goes up: where it does not, the log has begun anew. */
+static void drop_head(struct log *log)
+{
+    struct log_entry *e = entry_at(log, 0);
+    kill_entry(log, e);
+    if (!stream_id_is_none(e->place.id))
+        log->before = e->place.id;
+    log->head = (log->head + 1) & (log->cap - 1);
+    log->count--;
+}
+
 static void drop_dead_head(struct log *log)
 {
-    while (log->count > 0 && !entry_at(log, 0)->frame) {
-        log->head = (log->head + 1) & (log->cap - 1);
-        log->count--;
-    }
+    while (log->count > 0 && !entry_at(log, 0)->frame)
+        drop_head(log);
 }
 
 /* Closes the gaps that dead entries leave. */
@@ -150,9 +167,9 @@ static int reserve_entry(struct log *log)
     return grow_ring(log);
 }
 
-void log_init(struct log *log)
+void log_init(struct log *log, size_t *total)
 {
-    *log = (struct log){.next_seq = 1};
+    *log = (struct log){.next_seq = 1, .total = total};
 }
 
 void log_deinit(struct log *log)
@@ -162,13 +179,19 @@ void log_deinit(struct log *log)
     free(log->keys.slots);
 }
 
-static void trim_to_limits(struct log *log, const struct log_limits *limits)
+bool log_give_up_oldest(struct log *log)
 {
-    while (log->live > 1 && (log->live > limits->events || log->bytes > limits->bytes)) {
-        log->trimmed_to = entry_at(log, 0)->seq + 1;
-        kill_entry(log, entry_at(log, 0));
-        drop_dead_head(log);
-    }
+    drop_dead_head(log);
+    if (log->live <= 1)
+        return false;
+    log->trimmed_to = entry_at(log, 0)->seq + 1;
+    drop_head(log);
+    return true;
+}
+
+static bool is_over(const struct log *log, const struct log_limits *limits)
+{
+    return log->live > limits->events || log->bytes > limits->bytes;
 }
 
 static bool kill_key(struct log *log, uint64_t key)
@@ -181,22 +204,24 @@ static bool kill_key(struct log *log, uint64_t key)
     return true;
 }
 
-int log_append(struct log *log, struct frame *take_frame, uint64_t key, uint64_t prompt,
-               const struct log_limits *limits, bool *replaced)
+int log_append(struct log *log, struct frame *take_frame, struct place place, const struct log_limits *limits,
+               bool *replaced)
 {
-    if (reserve_entry(log) < 0 || (key != 0 && keys_reserve(&log->keys) < 0)) {
+    if (reserve_entry(log) < 0 || (place.key != 0 && keys_reserve(&log->keys) < 0)) {
         frame_unref(take_frame);
         return -ENOMEM;
     }
-    *replaced = kill_key(log, key);
-    if (key != 0)
-        keys_set(&log->keys, key, log->next_seq);
+    *replaced = kill_key(log, place.key);
+    if (place.key != 0)
+        keys_set(&log->keys, place.key, log->next_seq);
     log->count++;
     log->live++;
-    log->bytes += take_frame->len;
+    log->transient += place.is_transient;
+    add_bytes(log, take_frame->len);
     *entry_at(log, log->count - 1) =
-        (struct log_entry){.seq = log->next_seq++, .key = key, .prompt = prompt, .frame = take_frame};
-    trim_to_limits(log, limits);
+        (struct log_entry){.seq = log->next_seq++, .place = place, .frame = take_frame};
+    while (is_over(log, limits) && log_give_up_oldest(log))
+        ;
     return 0;
 }
 
@@ -217,7 +242,7 @@ struct frame *log_without_metadata(struct log *log, struct log_entry *e)
 {
     if (!e->without_metadata) {
         e->without_metadata = frame_without_metadata(e->frame);
-        log->bytes += e->without_metadata ? e->without_metadata->len : 0;
+        add_bytes(log, e->without_metadata ? e->without_metadata->len : 0);
     }
     return e->without_metadata;
 }
@@ -226,7 +251,7 @@ uint64_t log_find_prompt(const struct log *log, uint64_t prompt)
 {
     for (size_t i = log->count; i-- > 0 && log->keys.used > 0;) {
         const struct log_entry *e = entry_at(log, i);
-        if (e->frame && e->key != 0 && e->prompt == prompt)
+        if (e->frame && e->place.key != 0 && e->place.prompt == prompt)
             return e->seq;
     }
     return 0;
@@ -236,7 +261,7 @@ void log_drop_prompt(struct log *log, uint64_t prompt)
 {
     for (size_t i = 0; i < log->count && log->keys.used > 0; i++) {
         struct log_entry *e = entry_at(log, i);
-        if (e->frame && e->key != 0 && e->prompt == prompt)
+        if (e->frame && e->place.key != 0 && e->place.prompt == prompt)
             kill_entry(log, e);
     }
     drop_dead_head(log);
@@ -258,11 +283,37 @@ static void give_back(struct log *log)
 
 void log_trim(struct log *log, uint64_t seq)
 {
-    while (log->count > 0 && entry_at(log, 0)->seq < seq) {
-        kill_entry(log, entry_at(log, 0));
-        log->head = (log->head + 1) & (log->cap - 1);
-        log->count--;
-    }
+    while (log->count > 0 && entry_at(log, 0)->seq < seq)
+        drop_head(log);
     if (log->count == 0)
         give_back(log);
+}
+
+void log_sweep(struct log *log, uint64_t seq)
+{
+    if (log->transient > 0)
+        for (size_t i = index_of(log, log->swept_to); i < log->count && entry_at(log, i)->seq < seq; i++)
+            if (entry_at(log, i)->place.is_transient)
+                kill_entry(log, entry_at(log, i));
+    drop_dead_head(log);
+    if (seq > log->swept_to)
+        log->swept_to = seq;
+}
+
+uint64_t log_after_id(const struct log *log, struct stream_id id)
+{
+    for (size_t i = log->count; i-- > 0;) {
+        const struct log_entry *e = entry_at(log, i);
+        if (!stream_id_is_none(e->place.id) && stream_id_compare(e->place.id, id) <= 0)
+            return e->seq + 1;
+    }
+    return log->count > 0 ? entry_at(log, 0)->seq : log->next_seq;
+}
+
+struct stream_id log_id_before(const struct log *log, uint64_t seq)
+{
+    for (size_t i = index_of(log, seq); i-- > 0;)
+        if (!stream_id_is_none(entry_at(log, i)->place.id))
+            return entry_at(log, i)->place.id;
+    return log->before;
 }

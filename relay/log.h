@@ -9,11 +9,19 @@
 #define RELAY_LOG_H
 
 #include "relay/frame.h"
+#include "relay/stream_id.h"
+
+/* What decides on an entry's place in a log, and how long it stays. */
+struct place {
+    uint64_t key;    /* conflation key, 0: kept in order */
+    uint64_t prompt; /* hash of its prompt, 0: none. Counts only with a key */
+    struct stream_id id;
+    bool is_transient;
+};
 
 struct log_entry {
     uint64_t seq;
-    uint64_t key;        /* conflation key, 0: kept in order */
-    uint64_t prompt;     /* hash of its prompt, 0: none. Counts only with a key */
+    struct place place;
     struct frame *frame; /* owned; NULL: replaced or dropped, stepped over by readers */
     struct frame
         *without_metadata; /* owned; the form without preview metadata, made on first need; or NULL */
@@ -43,17 +51,27 @@ struct log {
     size_t bytes;           /* of all frames held */
     uint64_t next_seq;      /* of the entry that will be appended next; the first is 1 */
     uint64_t trimmed_to; /* everything before this seq was trimmed for the limits, not because all had it */
+    struct stream_id
+        before; /* the id of the newest entry that was dropped at the old end, or is known to be before it */
+    size_t transient;  /* entries held that are transient */
+    uint64_t swept_to; /* no entry before it is transient */
+    size_t *total;     /* bytes of all logs together: kept up to date; borrowed */
     struct log_keys keys;
 };
 
-void log_init(struct log *log);
+void log_init(struct log *log, size_t *total);
 void log_deinit(struct log *log);
 
 /* Takes the frame, on every path. With a key, the entry that has this key is dropped and *replaced says so.
  * Then the oldest entries go until the limits are met; the newest stays whatever its size.
  * 0, or -ENOMEM: then the log is as it was. */
-int log_append(struct log *log, struct frame *take_frame, uint64_t key, uint64_t prompt,
-               const struct log_limits *limits, bool *replaced) __attribute__((warn_unused_result));
+int log_append(struct log *log, struct frame *take_frame, struct place place, const struct log_limits *limits,
+               bool *replaced) __attribute__((warn_unused_result));
+
+/* The seq after the newest entry with an id up to this one; where there is none, the oldest seq that may be held. */
+uint64_t log_after_id(const struct log *log, struct stream_id id);
+/* The id of the newest entry before seq that has one, or had. */
+struct stream_id log_id_before(const struct log *log, uint64_t seq);
 
 /* The seq of the entry that an append with this key would replace; 0: none. */
 uint64_t log_find_key(const struct log *log, uint64_t key);
@@ -71,5 +89,9 @@ void log_drop_prompt(struct log *log, uint64_t prompt);
 
 /* Drops every entry before seq: nobody needs them any more. */
 void log_trim(struct log *log, uint64_t seq);
+/* Drops the transient entries before seq: whoever was there has them. */
+void log_sweep(struct log *log, uint64_t seq);
+/* Drops the oldest entry, though somebody may need it, unless it is the only one. False when it is. */
+bool log_give_up_oldest(struct log *log);
 
 #endif

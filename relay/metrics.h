@@ -12,6 +12,7 @@
     X(workers, gauge, "workers", "Workers that are alive.")                                                  \
     X(queue_remaining, gauge, "queue_remaining", "Prompts queued or running, summed over live workers.")     \
     X(log_events, gauge, "log_events", "Events held in the logs of all sessions.")                           \
+    X(reading, gauge, "sessions_reading", "Sessions whose log is being read from Redis.")                    \
     X(log_bytes, gauge, "log_bytes", "Bytes of frames held in the logs of all sessions.")                    \
     X(events, counter, "events_total", "Events received from Redis, dropped ones included.")                 \
     X(broadcasts, counter, "broadcasts_total", "Events that were for every session.")                        \
@@ -20,9 +21,16 @@
     X(sent_bytes, counter, "sent_bytes_total", "Bytes written to sockets.")                                  \
     X(conflated, counter, "conflated_total", "Events replaced by a newer one before every socket had them.") \
     X(replayed, counter, "replayed_total", "Events sent again or late to a socket that came back.")          \
+    X(read_back, counter, "read_back_total", "Events read from the logs in Redis.")                          \
+    X(takeovers, counter, "takeovers_total", "Sessions that another relay has taken over from this one.")    \
+    X(acks_stored, counter, "acks_stored_total", "Times that a client's place was stored in Redis.")         \
+    X(data_lost, counter, "redis_data_lost_total", "Times that Redis had lost what it knew of a session.")   \
+    X(given_up, counter, "logs_given_up_total", "Logs of idle sessions given up for limits.memory_bytes.")   \
     X(replay_gaps, counter, "replay_gaps_total", "Times a socket lost events that its log no longer held.")  \
     X(lost_workers, counter, "lost_workers_total", "Workers that fell silent or were restarted.")            \
     X(redis_reconnects, counter, "redis_reconnects_total", "Connections made to Redis after the first.")     \
+    X(redis_errors, counter, "redis_errors_total",                                                           \
+      "Replies about sessions that were errors, or of a type that does not belong there.")                   \
     X(handshakes, counter, "handshakes_total", "WebSocket upgrades that were answered with 101.")            \
     X(client_messages, counter, "client_messages_total", "Messages received from clients.")                  \
     X(ops_evicted, counter, "ops_connections_evicted_total",                                                 \
@@ -73,6 +81,17 @@
     X(TOO_LARGE, "too_large") /* 1009 */                                 \
     X(DRAIN, "drain")         /* 1012 */                                 \
     X(NO_MEMORY, "no_memory")
+
+/* What a person should be told of. X(NAME, is a warning, text of the log line) */
+#define NOTES(X)                                                                        \
+    X(GAP, true, "a client has missed events: the log did not reach back to its place") \
+    X(DATA_LOST, true, "Redis has lost what it knew of a session")                      \
+    X(TAKEN_OVER, false, "session taken over by another relay")                         \
+    X(GIVEN_UP, true, "log of an idle session given up for limits.memory_bytes")
+
+#define NOTE_NAME(NAME, is_warning, text) NOTE_##NAME,
+
+enum note { NOTES(NOTE_NAME) NOTES_COUNT };
 
 #define DROP_NAME(NAME, label)   DROP_##NAME,
 #define REJECT_NAME(NAME, label) REJECT_##NAME,

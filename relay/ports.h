@@ -5,6 +5,7 @@
 #include "relay/cursor.h"
 #include "relay/event.h"
 #include "relay/metrics.h"
+#include "relay/reading.h"
 #include "relay/workers.h"
 
 /* The format of messages and of what clients see: MessagePack to JSON and binary payloads (adapters/msgpack).
@@ -22,6 +23,8 @@ struct codec {
     enum drop_reason (*read_share)(struct codec *self, const struct event *event, int64_t *share);
     /* The data of relay.worker; an entry of the workers' hash is the same. Spans of the message. */
     enum drop_reason (*read_heartbeat)(struct codec *self, struct span data, struct heartbeat *heartbeat);
+    /* The name of the relay that sent an event of relay.*: `by` in its data; a span of it. */
+    enum drop_reason (*read_sender)(struct codec *self, struct span data, struct span *name);
     /* The text of a MessagePack string; empty when it is none. */
     struct span (*read_str)(struct codec *self, struct span value);
     /* {"type":"status",…}, with "sid" unless that is empty. NULL: no memory. */
@@ -36,6 +39,34 @@ struct channels {
      * connection it is asked for again by relay_link_up(). */
     void (*subscribe)(struct channels *self, struct span sid);
     void (*unsubscribe)(struct channels *self, struct span sid);
+};
+
+/* What Redis keeps of sessions: their logs, how far each client had got, and which relay has them
+ * (adapters/redis; redis-contract.md, "Events that outlive a connection").
+ *
+ * Questions are answered later, by the function of relay.h that is named, with the ticket they came with; they
+ * outlive a lost connection. The rest is done later and may be lost with the connection. Spans are borrowed for the call. */
+struct archive {
+    /* This relay among those that share the Redis: what it signs its messages with. */
+    struct span name;
+    /* The newest entries of the log before an id, newest first: relay_read_back(). */
+    void (*read_back)(struct archive *self, struct span sid, struct stream_id before, uint64_t ticket);
+    /* The oldest entries at or after an id, oldest first, and what else is known of the session: relay_read_on().
+     * Asked only while the session's channel is subscribed. */
+    void (*read_on)(struct archive *self, struct span sid, struct stream_id from, enum join join,
+                    uint64_t ticket);
+    /* How far the client has got; expires a time to live later. `is_again`: this was stored before and must still be
+     * there; where it is not, Redis has lost its data, and relay_data_lost() tells. */
+    void (*store)(struct archive *self, struct span sid, struct stream_id ack, bool is_again);
+    /* The page of a socket has gone: whoever listens is told. With `forgets`, how far the client had got is forgotten,
+     * if the session is still this relay's (under share: in any case). */
+    void (*leave)(struct archive *self, struct span sid, bool forgets);
+};
+
+/* What a person should be told (adapters/process). */
+struct journal {
+    /* `sid`: of the session that it is about, borrowed; or empty. */
+    void (*note)(struct journal *self, enum note note, struct span sid);
 };
 
 /* What is kept in Redis of workers (adapters/redis). All of it is done later and may fail. */
@@ -58,8 +89,10 @@ struct sockets {
 struct ports {
     struct codec *codec;
     struct channels *channels;
+    struct archive *archive;
     struct registry *registry;
     struct sockets *sockets;
+    struct journal *journal;
 };
 
 #endif

@@ -3,116 +3,13 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "relay/acks.h"
+#include "relay/apply.h"
 #include "relay/delivery.h"
-#include "relay/hash.h"
+#include "relay/lifetime.h"
+#include "relay/resume.h"
 #include "relay/sid.h"
 #include "relay/status.h"
-
-/* Events for a session */
-
-/* One without a socket is forgotten a time to live from now. */
-static void expire_later(struct relay *r, struct session *s, uint64_t now_ms)
-{
-    if (s->is_expiring)
-        TAILQ_REMOVE(&r->expiring, s, in_expiry);
-    s->is_expiring = true;
-    s->expires_at_ms = now_ms + r->config.session_ttl_ms;
-    TAILQ_INSERT_TAIL(&r->expiring, s, in_expiry);
-}
-
-static struct session *find_or_add(struct relay *r, struct span sid, uint64_t now_ms)
-{
-    struct session *s = session_find(&r->sessions, sid);
-    if (s)
-        return s;
-    s = session_add(&r->sessions, sid);
-    if (s)
-        expire_later(r, s, now_ms);
-    return s;
-}
-
-/* Out of the table, with its subscription. */
-static void forget(struct relay *r, struct session *s)
-{
-    TAILQ_REMOVE(&r->expiring, s, in_expiry);
-    delivery_forget(r, s);
-    if (s->subscription != SUBSCRIPTION_NONE)
-        r->ports.channels->unsubscribe(r->ports.channels, session_sid(s));
-    session_remove(&r->sessions, s);
-}
-
-/* A session that never had a socket here is of interest while its prompt executes. */
-static void remember_or_forget(struct relay *r, struct session *s, uint64_t now_ms)
-{
-    if (s->is_executing)
-        expire_later(r, s, now_ms);
-    else
-        forget(r, s);
-}
-
-static void note_end(struct relay *r, struct session *s, const struct event *e, enum effect effect)
-{
-    if (e->prompt.len > 0) {
-        uint64_t prompt = hash_bytes(e->prompt, r->sessions.seed);
-        delivery_before_loss(r, s, log_find_prompt(&s->log, prompt));
-        log_drop_prompt(&s->log, prompt);
-    }
-    session_note_end(s, e->prompt);
-    if (effect == EFFECT_EXECUTING && s->has_log && !s->status_is_fresh)
-        status_tell(r, s);
-    s->is_ending = effect != EFFECT_EXECUTING;
-    s->status_is_fresh = false;
-}
-
-/* What an event tells of its prompt, before the event itself is appended. `s` may be NULL: not known here. */
-static void note(struct relay *r, struct session *s, const struct event *e, enum effect effect)
-{
-    bool is_end = event_ends_prompt(e);
-    if (is_end)
-        workers_prompt_ended(&r->workers, e->worker, r->ports.codec->read_str(r->ports.codec, e->prompt));
-    if (!s)
-        return;
-    if (is_end)
-        note_end(r, s, e, effect);
-    else if (effect == EFFECT_START)
-        session_note_start(s, e->prompt);
-    else if (effect == EFFECT_EXECUTING)
-        session_note_executing(s, e->prompt, e->display_node.len > 0 ? e->display_node : e->node);
-}
-
-static enum drop_reason to_session(struct relay *r, struct event *e, enum effect effect, uint64_t now_ms)
-{
-    struct session *s = session_find(&r->sessions, e->sid);
-    bool is_heard = s && s->has_log;
-    struct frame *f = NULL;
-    enum drop_reason reason = r->ports.codec->encode(r->ports.codec, e, is_heard ? &f : NULL);
-    if (reason != DROP_NOTHING)
-        return reason;
-    if (!s && (effect == EFFECT_START || (effect == EFFECT_EXECUTING && e->node.len > 0)))
-        s = find_or_add(r, e->sid, now_ms);
-    r->metrics.unrouted += !is_heard;
-    note(r, s, e, effect);
-    if (f)
-        delivery_append(r, s, delivery_place(r, e), f);
-    if (s && !s->has_log)
-        remember_or_forget(r, s, now_ms);
-    return DROP_NOTHING;
-}
-
-static enum drop_reason to_all(struct relay *r, struct event *e)
-{
-    struct frame *f = NULL;
-    enum drop_reason reason = r->ports.codec->encode(r->ports.codec, e, TAILQ_EMPTY(&r->open) ? NULL : &f);
-    if (reason != DROP_NOTHING)
-        return reason;
-    r->metrics.broadcasts++;
-    struct session *s;
-    struct place p = delivery_place(r, e);
-    TAILQ_FOREACH (s, &r->open, in_open)
-        delivery_append(r, s, p, frame_ref(f));
-    frame_unref(f);
-    return DROP_NOTHING;
-}
 
 /* Events about workers */
 
@@ -167,7 +64,27 @@ static void on_worker_lost(struct workers_listener *self, const struct worker *w
 
 /* Receiving */
 
-static enum drop_reason route(struct relay *r, struct event *e, uint64_t now_ms)
+/* What relays tell each other of a session, on its own channel. */
+static enum drop_reason take_message(struct relay *r, const struct event *e, enum effect effect,
+                                     uint64_t now_ms)
+{
+    struct span name;
+    struct session *s = session_find(&r->sessions, e->sid);
+    enum drop_reason reason = r->ports.codec->read_sender(r->ports.codec, e->data, &name);
+    if (reason != DROP_NOTHING || !s || !s->has_log || r->config.share)
+        return reason;
+    bool is_ours = span_equals(name, r->ports.archive->name);
+    if (effect == EFFECT_LEFT && !is_ours)
+        resume_forget(s);
+    else if (effect == EFFECT_TAKEOVER && is_ours && s->claim == CLAIM_SENT)
+        s->claim = CLAIM_IN_FORCE;
+    else if (effect == EFFECT_TAKEOVER && !is_ours && s->claim == CLAIM_IN_FORCE)
+        relay_taken_over(r, s, now_ms); /* while its own is under way, the other's is older */
+    return reason;
+}
+
+static enum drop_reason route(struct relay *r, struct event *e, struct span channel_sid, struct span message,
+                              uint64_t now_ms)
 {
     enum effect effect = event_effect(e);
     workers_saw(&r->workers, e->worker, now_ms);
@@ -176,14 +93,16 @@ static enum drop_reason route(struct relay *r, struct event *e, uint64_t now_ms)
         return note_share(r, e, now_ms);
     case EFFECT_WORKER:
         return take_heartbeat(r, e->worker, e->data, false, now_ms);
+    case EFFECT_TAKEOVER:
+    case EFFECT_LEFT:
+        if (channel_sid.len > 0)
+            return take_message(r, e, effect, now_ms);
+        return r->ports.codec->encode(r->ports.codec, e, NULL);
     case EFFECT_CONTRACT:
         return r->ports.codec->encode(r->ports.codec, e, NULL);
     default:
-        break;
+        return apply_event(r, e, message, now_ms);
     }
-    if (e->to == TO_NOBODY)
-        return DROP_NOBODY;
-    return e->to == TO_ALL ? to_all(r, e) : to_session(r, e, effect, now_ms);
 }
 
 enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct span message, uint64_t now_ms)
@@ -194,7 +113,7 @@ enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct 
     if (message.len <= r->config.message_bytes)
         reason = r->ports.codec->decode(r->ports.codec, message, channel_sid, &e);
     if (reason == DROP_NOTHING)
-        reason = route(r, &e, now_ms);
+        reason = route(r, &e, channel_sid, message, now_ms);
     r->metrics.dropped[reason]++;
     return reason;
 }
@@ -205,50 +124,65 @@ void relay_flush(struct relay *r)
         delivery_write(r, TAILQ_FIRST(&r->dirty));
 }
 
-/* Subscriptions */
-
-static void go_live(struct relay *r, struct cursor *c)
+void relay_data_lost(struct relay *r)
 {
-    TAILQ_REMOVE(&r->waiting, c, in_waiting);
-    c->state = CURSOR_LIVE;
-    delivery_mark(r, c->session);
+    r->metrics.data_lost++;
+    r->ports.journal->note(r->ports.journal, NOTE_DATA_LOST, SPAN_NONE);
 }
 
-static void subscribe(struct relay *r, struct session *s)
+void relay_taken_over(struct relay *r, struct session *s, uint64_t now_ms)
 {
-    s->subscription = SUBSCRIPTION_ASKED;
-    r->ports.channels->subscribe(r->ports.channels, session_sid(s));
+    r->metrics.takeovers++;
+    r->ports.journal->note(r->ports.journal, NOTE_TAKEN_OVER, session_sid(s));
+    resume_silence(r, s, now_ms);
+    lifetime_give_away(r, s);
 }
 
-static void subscribe_again(struct session *s, void *arg)
+/* The link */
+
+static void go_on(struct session *s, void *arg)
 {
-    if (s->has_log)
-        subscribe(arg, s);
+    struct relay *r = arg;
+    if (!s->has_log)
+        return;
+    lifetime_subscribe(r, s);
+    if (s->catchup)
+        catchup_go_on(r, s);
+    else if (catchup_begin(r, s, true) < 0)
+        r->metrics.out_of_memory++;
 }
 
 void relay_link_up(struct relay *r, uint64_t now_ms)
 {
     r->link_is_up = true;
     workers_pardon(&r->workers, now_ms); /* they could not be heard until now */
-    session_each(&r->sessions, subscribe_again, r);
+    session_each(&r->sessions, go_on, r);
 }
 
-static void forget_subscription(struct session *s, void *arg)
+static void interrupt(struct session *s, void *arg)
 {
     (void)arg;
     s->subscription = SUBSCRIPTION_NONE;
+    s->is_stored = false; /* what was under way may be lost */
+    if (s->catchup)
+        catchup_restart(arg, s);
 }
 
-void relay_link_down(struct relay *r)
+void relay_link_down(struct relay *r, uint64_t now_ms)
 {
     r->link_is_up = false;
-    session_each(&r->sessions, forget_subscription, NULL);
-    while (!TAILQ_EMPTY(&r->waiting))
-        go_live(r, TAILQ_FIRST(&r->waiting));
+    r->down_at_ms = now_ms;
+    session_each(&r->sessions, interrupt, r);
+    resume_release(r, now_ms);
     relay_flush(r);
 }
 
-void relay_subscribed(struct relay *r, struct span sid)
+bool relay_is_caught_up(const struct relay *r)
+{
+    return r->link_is_up && r->behind == 0;
+}
+
+void relay_subscribed(struct relay *r, struct span sid, uint64_t now_ms)
 {
     struct session *s = session_find(&r->sessions, sid);
     if (!s || s->subscription != SUBSCRIPTION_ASKED)
@@ -257,49 +191,17 @@ void relay_subscribed(struct relay *r, struct span sid)
     struct cursor *c;
     TAILQ_FOREACH (c, &s->cursors, in_session)
         if (c->state == CURSOR_WAITING)
-            go_live(r, c);
+            resume_hold(r, c, now_ms);
+    catchup_go_on(r, s);
+    resume_place(r, s, now_ms);
 }
 
 /* Sockets */
 
-/* The first frames of a socket: its status with the sid, then the last node when its prompt executes. */
-static int greet(struct relay *r, struct session *s, struct cursor *c)
+static int greet(struct relay *r, const struct session *s, struct cursor *c)
 {
     struct frame *status = r->ports.codec->make_status(r->ports.codec, r->workers.sum, session_sid(s));
-    if (!status || cursor_push(c, status) < 0)
-        return -ENOMEM;
-    if (!s->is_executing || s->node_len == 0)
-        return 0;
-    struct frame *executing = r->ports.codec->make_executing(r->ports.codec, session_node(s));
-    return executing && cursor_push(c, executing) == 0 ? 0 : -ENOMEM;
-}
-
-/* The older sockets receive nothing more, whatever happens to the newer one. */
-static void silence_older(struct relay *r, struct session *s)
-{
-    struct cursor *c;
-    TAILQ_FOREACH (c, &s->cursors, in_session) {
-        if (c->state == CURSOR_SILENT)
-            break; /* and so are those that are older still */
-        if (c->state == CURSOR_WAITING) {
-            go_live(r, c); /* its first status it gets in any case */
-            delivery_resume(r, c);
-        }
-        c->state = CURSOR_SILENT;
-        cursor_drop_own(c);
-    }
-}
-
-static void open_session(struct relay *r, struct session *s)
-{
-    if (s->is_expiring)
-        TAILQ_REMOVE(&r->expiring, s, in_expiry);
-    s->is_expiring = false;
-    s->has_log = true;
-    if (TAILQ_EMPTY(&s->cursors))
-        TAILQ_INSERT_TAIL(&r->open, s, in_open);
-    if (s->subscription == SUBSCRIPTION_NONE && r->link_is_up)
-        subscribe(r, s);
+    return status && cursor_push(c, status) == 0 ? 0 : -ENOMEM;
 }
 
 void relay_writable(struct relay *r, struct cursor *c)
@@ -309,27 +211,40 @@ void relay_writable(struct relay *r, struct cursor *c)
         delivery_resume(r, c);
 }
 
+/* Where it will begin: by the log here, or, when that is not enough, by what Redis has. */
+static int find_place(struct relay *r, struct session *s, struct cursor *c, bool is_new, uint64_t now_ms)
+{
+    resume_prepare(s, c, s->log.next_seq, now_ms);
+    bool is_needed = is_new || (r->link_is_up && !r->config.share && !resume_reaches(s));
+    return s->catchup || !is_needed ? 0 : catchup_begin(r, s, false);
+}
+
+static void join(struct session *s, struct cursor *c)
+{
+    TAILQ_INSERT_HEAD(&s->cursors, c, in_session);
+    c->session = s;
+}
+
 int relay_attach(struct relay *r, struct cursor *c, struct span sid, uint64_t now_ms)
 {
     assert(!c->session && sid_is_valid(sid));
-    struct session *s = find_or_add(r, sid, now_ms);
-    if (!s || greet(r, s, c) < 0) {
+    struct session *s = lifetime_find_or_add(r, sid, now_ms);
+    bool is_new = s && !s->has_log;
+    if (!s || greet(r, s, c) < 0 || find_place(r, s, c, is_new, now_ms) < 0) {
         cursor_drop_own(c);
         r->metrics.out_of_memory++;
         return -ENOMEM;
     }
     if (!r->config.share)
-        silence_older(r, s);
-    open_session(r, s);
-    TAILQ_INSERT_HEAD(&s->cursors, c, in_session);
-    c->session = s;
-    c->seq = s->log.next_seq;
-    c->state = CURSOR_WAITING;
-    c->wait_until_ms = now_ms + RELAY_FIRST_STATUS_MS;
-    TAILQ_INSERT_TAIL(&r->waiting, c, in_waiting);
+        resume_silence(r, s, now_ms);
+    join(s, c);
+    lifetime_open(r, s);
+    resume_wait(r, c, now_ms);
     status_note_greeting(r, s, !r->config.share || !TAILQ_NEXT(c, in_session));
-    if (s->subscription == SUBSCRIPTION_ACTIVE || !r->link_is_up)
-        go_live(r, c);
+    if (s->subscription == SUBSCRIPTION_ACTIVE || !r->link_is_up) {
+        resume_hold(r, c, now_ms);
+        resume_place(r, s, now_ms);
+    }
     return 0;
 }
 
@@ -338,48 +253,32 @@ void relay_detach(struct relay *r, struct cursor *c, uint64_t now_ms)
     struct session *s = c->session;
     if (!s)
         return;
-    if (c->state == CURSOR_WAITING)
-        TAILQ_REMOVE(&r->waiting, c, in_waiting);
+    resume_leave(r, c, now_ms);
     TAILQ_REMOVE(&s->cursors, c, in_session);
-    cursor_drop_own(c);
     c->session = NULL;
     c->state = CURSOR_NONE;
     delivery_trim(s);
-    if (!TAILQ_EMPTY(&s->cursors))
-        return;
-    TAILQ_REMOVE(&r->open, s, in_open);
-    expire_later(r, s, now_ms);
+    resume_place(r, s, now_ms); /* the newest, if it waited for this one's end */
+    if (TAILQ_EMPTY(&s->cursors))
+        lifetime_close(r, s, now_ms);
 }
 
 /* The clock */
-
-static void expire_sessions(struct relay *r, uint64_t now_ms)
-{
-    struct session *s;
-    while ((s = TAILQ_FIRST(&r->expiring)) && now_ms >= s->expires_at_ms) {
-        /* Until Redis has answered, a later answer could be taken for that of a new session with this sid. */
-        if (s->subscription == SUBSCRIPTION_ASKED)
-            expire_later(r, s, now_ms);
-        else
-            forget(r, s);
-    }
-}
-
-static void release_waiting(struct relay *r, uint64_t now_ms)
-{
-    struct cursor *c;
-    while ((c = TAILQ_FIRST(&r->waiting)) && now_ms >= c->wait_until_ms)
-        go_live(r, c);
-}
 
 void relay_tick(struct relay *r, uint64_t now_ms)
 {
     if (r->link_is_up)
         workers_expire(&r->workers, now_ms, r->config.worker_timeout_ms, &r->on_worker);
-    release_waiting(r, now_ms);
+    resume_tick(r, now_ms);
     status_update(r, now_ms);
-    expire_sessions(r, now_ms);
+    acks_store_due(r, now_ms);
+    lifetime_expire(r, now_ms);
     relay_flush(r);
+}
+
+void relay_store(struct relay *r, uint64_t now_ms)
+{
+    acks_store_all(r, now_ms);
 }
 
 static uint64_t earliest(uint64_t a, uint64_t b)
@@ -392,12 +291,10 @@ uint64_t relay_next_ms(const struct relay *r)
     uint64_t next = TAILQ_EMPTY(&r->dirty) ? UINT64_MAX : 0;
     if (r->link_is_up)
         next = earliest(next, workers_next_ms(&r->workers, r->config.worker_timeout_ms));
-    if (!TAILQ_EMPTY(&r->waiting))
-        next = earliest(next, TAILQ_FIRST(&r->waiting)->wait_until_ms);
+    next = earliest(next, resume_next_ms(r));
     next = earliest(next, status_next_ms(r));
-    if (!TAILQ_EMPTY(&r->expiring))
-        next = earliest(next, TAILQ_FIRST(&r->expiring)->expires_at_ms);
-    return next;
+    next = earliest(next, acks_next_ms(r));
+    return earliest(next, lifetime_next_ms(r));
 }
 
 /* The whole */
@@ -410,13 +307,23 @@ int relay_init(struct relay *r, const struct relay_config *config, const struct 
     TAILQ_INIT(&r->open);
     TAILQ_INIT(&r->expiring);
     TAILQ_INIT(&r->waiting);
+    TAILQ_INIT(&r->held);
+    TAILQ_INIT(&r->queue);
+    TAILQ_INIT(&r->unstored);
+    TAILQ_INIT(&r->stored);
     workers_init(&r->workers, seed);
     return session_table_init(&r->sessions, seed);
+}
+
+static void abandon(struct session *s, void *arg)
+{
+    catchup_abandon(arg, s);
 }
 
 void relay_deinit(struct relay *r)
 {
     assert(TAILQ_EMPTY(&r->open));
+    session_each(&r->sessions, abandon, r);
     session_table_deinit(&r->sessions);
     workers_deinit(&r->workers);
 }
@@ -430,7 +337,6 @@ static void measure_session(struct session *s, void *arg)
 {
     struct metrics *m = arg;
     m->log_events += s->log.live;
-    m->log_bytes += s->log.bytes;
 }
 
 const struct metrics *relay_measure(struct relay *r)
@@ -438,7 +344,9 @@ const struct metrics *relay_measure(struct relay *r)
     r->metrics.sessions = r->sessions.count;
     r->metrics.workers = r->workers.count;
     r->metrics.queue_remaining = (uint64_t)r->workers.sum;
-    r->metrics.log_events = r->metrics.log_bytes = 0;
+    r->metrics.reading = r->catching_up;
+    r->metrics.log_bytes = r->sessions.log_bytes;
+    r->metrics.log_events = 0;
     session_each(&r->sessions, measure_session, &r->metrics);
     return &r->metrics;
 }

@@ -81,7 +81,7 @@ struct session *session_add(struct session_table *t, struct span sid)
     s->sid_len = (uint8_t)sid.len;
     s->hash = hash_bytes(sid, t->seed);
     s->told = -1;
-    log_init(&s->log);
+    log_init(&s->log, &t->log_bytes);
     TAILQ_INIT(&s->cursors);
     put(t, s);
     t->count++;
@@ -119,8 +119,15 @@ static void keep_copy(uint8_t **bytes, uint32_t *len, struct span value)
         memcpy(*bytes, value.bytes, value.len);
 }
 
+/* Another one, as far as their ids tell. */
+static bool is_another(const struct session *s, struct span prompt)
+{
+    return prompt.len > 0 && s->prompt_len > 0 && !span_equals(prompt, session_prompt(s));
+}
+
 void session_note_start(struct session *s, struct span prompt)
 {
+    s->start_seq = s->node_seq = 0;
     s->is_executing = true;
     s->is_ending = s->status_is_fresh = false;
     keep_copy(&s->prompt, &s->prompt_len, prompt);
@@ -129,20 +136,36 @@ void session_note_start(struct session *s, struct span prompt)
 
 void session_note_executing(struct session *s, struct span prompt, struct span display_node)
 {
+    if (!s->is_executing || is_another(s, prompt))
+        s->start_seq = 0;
+    s->node_seq = 0;
     s->is_executing = true;
     s->is_ending = s->status_is_fresh = false;
     keep_copy(&s->prompt, &s->prompt_len, prompt);
     keep_copy(&s->node, &s->node_len, display_node);
 }
 
+void session_note_seq(struct session *s, bool is_node, uint64_t seq)
+{
+    if (is_node)
+        s->node_seq = seq;
+    if (!is_node || s->start_seq == 0)
+        s->start_seq = seq;
+}
+
 void session_note_end(struct session *s, struct span prompt)
 {
-    bool is_another = prompt.len > 0 && s->prompt_len > 0 && !span_equals(prompt, session_prompt(s));
-    if (is_another)
+    if (is_another(s, prompt))
         return;
     s->is_executing = false;
+    s->start_seq = s->node_seq = 0;
     keep_copy(&s->prompt, &s->prompt_len, SPAN_NONE);
     keep_copy(&s->node, &s->node_len, SPAN_NONE);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 uint64_t session_needed_from(const struct session *s)
@@ -150,7 +173,32 @@ uint64_t session_needed_from(const struct session *s)
     uint64_t from = s->log.next_seq;
     const struct cursor *c;
     TAILQ_FOREACH (c, &s->cursors, in_session)
-        if (c->state != CURSOR_SILENT && c->seq < from)
-            from = c->seq;
+        if (c->state != CURSOR_SILENT)
+            from = least(from, c->state == CURSOR_LIVE ? c->acked.seq : c->seq);
+    if (s->has_left)
+        from = least(from, s->left.seq);
+    if (s->is_executing && s->start_seq > 0)
+        from = least(from, s->start_seq);
     return from;
+}
+
+bool session_place(const struct session *s, struct reached *place)
+{
+    bool is_known = s->has_left;
+    const struct cursor *c;
+    if (s->has_left)
+        *place = s->left;
+    TAILQ_FOREACH (c, &s->cursors, in_session) {
+        if (c->state != CURSOR_LIVE || (is_known && c->acked.seq >= place->seq))
+            continue;
+        *place = c->acked;
+        is_known = true;
+    }
+    return is_known;
+}
+
+struct cursor *session_unplaced(const struct session *s)
+{
+    struct cursor *c = TAILQ_FIRST(&s->cursors);
+    return c && (c->state == CURSOR_WAITING || c->state == CURSOR_HELD) ? c : NULL;
 }

@@ -1,21 +1,34 @@
 /* A session: a sid, its log, its sockets, and the prompt that it last saw executing; and the table of them.
  *
  * A session with `has_log` has, or had within the time to live, a socket here: its channel is subscribed and
- * its events are kept. One without is only remembered for its last executing node. */
+ * its events are kept. One without is only remembered for its last executing node, or for sockets here that another
+ * relay's have silenced.
+ *
+ *     log   | may go |  held: from the least of the client's place, the sockets' places, the prompt's beginning  | */
 #ifndef RELAY_SESSION_H
 #define RELAY_SESSION_H
 
 #include "relay/cursor.h"
 #include "relay/log.h"
 
+struct catchup;
+
 enum subscription { SUBSCRIPTION_NONE, SUBSCRIPTION_ASKED, SUBSCRIPTION_ACTIVE };
+
+/* Whose it is among several relays: claimed by a message on its channel, in force when that has come back, since the
+ * order of the channel is the same for all. */
+enum claim { CLAIM_NONE, CLAIM_SENT, CLAIM_IN_FORCE };
+
+/* What is to be done about its place in Redis. */
+enum store { STORE_NOTHING, STORE_SOON, STORE_AGAIN };
 
 TAILQ_HEAD(session_list, session);
 
 struct session {
     struct session *next_in_bucket;
     TAILQ_ENTRY(session) in_expiry; /* while is_expiring */
-    TAILQ_ENTRY(session) in_open;   /* while it has a cursor */
+    TAILQ_ENTRY(session) in_open;   /* while is_open */
+    TAILQ_ENTRY(session) in_stored; /* while storing is not STORE_NOTHING: in one of the relay's two lists */
     TAILQ_ENTRY(session) in_dirty;  /* while is_dirty */
     uint64_t hash;
     uint64_t expires_at_ms; /* while is_expiring */
@@ -24,9 +37,26 @@ struct session {
     uint8_t *prompt;            /* owned; the prompt that executes, a MessagePack value; NULL: none */
     uint8_t *node;              /* owned; its last executing node for display, likewise; NULL: none yet */
     uint32_t prompt_len, node_len;
-    int64_t told; /* the queue number its sockets were told last; -1: none */
-    enum subscription subscription;
+    uint64_t start_seq; /* of the beginning of the prompt that executes, in the log; 0: it is not there */
+    uint64_t node_seq;  /* of its last executing, likewise */
+    struct catchup *catchup; /* owned; NULL: the log here is where it is in Redis */
+    struct stream_id newest; /* in Redis, as far as is known here */
+    struct reached
+        left; /* while has_left: the place of the least advanced socket that ended and may come back */
+    uint64_t left_until_ms;  /* so long */
+    struct stream_id stored; /* while is_stored: its place as it was stored last */
+    uint64_t store_at_ms;    /* by its list */
+    uint64_t newest_at_ms;   /* when that id came */
+    int64_t told;            /* the queue number its sockets were told last; -1: none */
+    enum subscription subscription : 8;
+    enum store store : 8;
+    enum claim claim : 8;
     bool has_log;
+    bool has_left;
+    bool is_forgotten;  /* its last page has gone: whoever comes next has seen nothing */
+    bool has_listeners; /* another relay listened to its channel when it was claimed */
+    bool is_stored;     /* its place is in Redis, as far as is known */
+    bool is_open;       /* in the relay's list: broadcasts reach it */
     bool is_executing;
     bool is_dirty;        /* something was appended since its sockets were written to */
     bool is_expiring;     /* without a socket: forgotten when the time has come */
@@ -58,6 +88,7 @@ struct session_table {
     struct session **buckets; /* owned */
     size_t cap;               /* a power of two */
     size_t count;
+    size_t log_bytes; /* of all logs */
     uint64_t seed[2];
 };
 
@@ -78,10 +109,18 @@ void session_each(const struct session_table *t, void (*fn)(struct session *s, v
  * things. */
 void session_note_start(struct session *s, struct span prompt);
 void session_note_executing(struct session *s, struct span prompt, struct span display_node);
+/* The event that was noted last, a start or (is_node) an executing, is in the log at seq. */
+void session_note_seq(struct session *s, bool is_node, uint64_t seq);
 /* The prompt has ended; no effect when another one executes now. */
 void session_note_end(struct session *s, struct span prompt);
 
-/* The seq that must still be held: the place of its least advanced socket that receives. */
+/* The seq from which the log must still be held. */
 uint64_t session_needed_from(const struct session *s);
+
+/* How far its client has got: the least advanced of its sockets, open or left. False when nothing is known. */
+bool session_place(const struct session *s, struct reached *place);
+
+/* Its newest socket, if that is not placed yet; or NULL. */
+struct cursor *session_unplaced(const struct session *s);
 
 #endif

@@ -6,7 +6,7 @@
 
 static void tell(struct relay *r, struct session *s, struct frame *borrowed)
 {
-    delivery_append(r, s, PLACE_KEPT, frame_ref(borrowed));
+    delivery_broadcast(r, s, PLACE_TRANSIENT, frame_ref(borrowed));
     s->told = r->workers.sum;
     s->status_is_fresh = s->is_ending;
 }

@@ -21,36 +21,14 @@ static const struct envelope empty = {{[KEY_TYPE] = {.key = "type"},
 
 /* The stream id before the map */
 
-/* A decimal number up to 2^64-1, as Redis writes it: without leading zeros. */
-static bool take_number(struct span *s)
-{
-    uint64_t n = 0;
-    size_t i = 0;
-    if (s->len > 1 && s->bytes[0] == '0' && s->bytes[1] != '-')
-        return false;
-    for (; i < s->len && s->bytes[i] >= '0' && s->bytes[i] <= '9'; i++)
-        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, s->bytes[i] - '0', &n))
-            return false;
-    *s = span_of(s->bytes + i, s->len - i);
-    return i > 0;
-}
-
 /* 0-0 is no entry's id. */
-static bool is_stream_id(struct span s)
-{
-    if (span_is(s, "0-0") || !take_number(&s) || s.len == 0 || s.bytes[0] != '-')
-        return false;
-    s = span_of(s.bytes + 1, s.len - 1);
-    return take_number(&s) && s.len == 0;
-}
-
-static enum drop_reason take_id(struct unpack *u, bool is_sessions, struct value *first, struct span *id)
+static enum drop_reason take_id(struct unpack *u, bool is_sessions, struct value *first,
+                                struct stream_id *id)
 {
     if (first->kind != VALUE_STR)
         return DROP_NOTHING;
-    if (!is_sessions || !is_stream_id(first->bytes))
+    if (!is_sessions || !stream_id_parse(first->bytes, id) || stream_id_is_none(*id))
         return DROP_BAD_ID;
-    *id = first->bytes;
     return unpack_next(u, first);
 }
 

@@ -168,7 +168,8 @@ static void an_event_on_a_sessions_channel_is_for_it_whatever_sid_it_carries(voi
 static void expect_id(struct span message, struct span id)
 {
     struct event e = decoded(message, BYTES("s"));
-    expect_span(e.id, id);
+    char text[STREAM_ID_TEXT_BYTES];
+    expect_span(span_of(text, stream_id_format(e.id, text)), id);
     expect_span(e.type, BYTES("t"));
 }
 

@@ -1,0 +1,24 @@
+/* How far the clients have got, as Redis keeps it (redis-contract.md, `…:ack`), so that another relay can go on there.
+ *
+ * What has changed is stored a moment later, many at once; what has not is stored again before it expires, as long as the
+ * session has a socket. */
+#ifndef RELAY_ACKS_H
+#define RELAY_ACKS_H
+
+#include "relay/relay.h"
+
+/* The session's place may have changed. */
+void acks_note(struct relay *r, struct session *s, uint64_t now_ms);
+/* Its last socket has closed: it is not stored again. */
+void acks_rest(struct relay *r, struct session *s);
+/* It is another relay's matter, or is about to be freed. */
+void acks_forget(struct relay *r, struct session *s);
+
+/* Stores this one now, if it has changed. */
+void acks_store_now(struct relay *r, struct session *s);
+/* Stores what is due; everything that has changed. */
+void acks_store_due(struct relay *r, uint64_t now_ms);
+void acks_store_all(struct relay *r, uint64_t now_ms);
+uint64_t acks_next_ms(const struct relay *r);
+
+#endif

@@ -1,0 +1,132 @@
+#include "relay/apply.h"
+
+#include "relay/delivery.h"
+#include "relay/hash.h"
+#include "relay/lifetime.h"
+#include "relay/status.h"
+
+static void note_end(struct relay *r, struct session *s, const struct event *e, enum effect effect)
+{
+    struct span ended = e->prompt.len > 0 ? e->prompt : session_prompt(s);
+    if (ended.len > 0) {
+        uint64_t prompt = hash_bytes(ended, r->sessions.seed);
+        delivery_before_loss(r, s, log_find_prompt(&s->log, prompt));
+        log_drop_prompt(&s->log, prompt);
+    }
+    session_note_end(s, e->prompt);
+    if (effect == EFFECT_EXECUTING && s->has_log && !s->status_is_fresh)
+        status_tell(r, s);
+    s->is_ending = effect != EFFECT_EXECUTING;
+    s->status_is_fresh = false;
+}
+
+/* What an event tells of its prompt, before the event itself is appended. `s` may be NULL: not known here. */
+static void note(struct relay *r, struct session *s, const struct event *e, enum effect effect)
+{
+    bool is_end = event_ends_prompt(e);
+    if (is_end)
+        workers_prompt_ended(&r->workers, e->worker, r->ports.codec->read_str(r->ports.codec, e->prompt));
+    if (!s)
+        return;
+    if (is_end)
+        note_end(r, s, e, effect);
+    else if (effect == EFFECT_START)
+        session_note_start(s, e->prompt);
+    else if (effect == EFFECT_EXECUTING)
+        session_note_executing(s, e->prompt, e->display_node.len > 0 ? e->display_node : e->node);
+}
+
+/* Where the prompt began and what it executes, for those who come later. */
+static void note_seq(struct session *s, const struct event *e, enum effect effect, uint64_t seq)
+{
+    bool is_node = effect == EFFECT_EXECUTING && e->node.len > 0;
+    if (seq > 0 && (is_node || effect == EFFECT_START))
+        session_note_seq(s, is_node, seq);
+}
+
+static void note_id(struct session *s, const struct event *e, uint64_t now_ms)
+{
+    if (stream_id_is_none(e->id))
+        return;
+    s->newest = e->id;
+    s->newest_at_ms = now_ms;
+}
+
+/* Takes the frame, which may be NULL: nobody has a log of it. */
+static void to_session(struct relay *r, struct session *s, const struct event *e, struct frame *take_frame,
+                       uint64_t now_ms)
+{
+    enum effect effect = event_effect(e);
+    struct place place = s ? delivery_place(r, s, e) : PLACE_TRANSIENT;
+    note(r, s, e, effect);
+    if (!s)
+        return;
+    if (take_frame)
+        note_seq(s, e, effect, delivery_append(r, s, place, take_frame));
+    note_id(s, e, now_ms);
+    if (!s->has_log)
+        lifetime_remember(r, s, now_ms);
+}
+
+/* A prompt that begins or goes on is remembered, though nobody listens. */
+static struct session *find(struct relay *r, const struct event *e, uint64_t now_ms)
+{
+    enum effect effect = event_effect(e);
+    bool is_remembered = effect == EFFECT_START || (effect == EFFECT_EXECUTING && e->node.len > 0);
+    return is_remembered ? lifetime_find_or_add(r, e->sid, now_ms) : session_find(&r->sessions, e->sid);
+}
+
+static enum drop_reason to_one(struct relay *r, struct event *e, struct span message, uint64_t now_ms)
+{
+    struct session *s = session_find(&r->sessions, e->sid);
+    bool is_heard = s && s->has_log, is_aside = s && s->catchup;
+    struct frame *f = NULL;
+    enum drop_reason reason = r->ports.codec->encode(r->ports.codec, e, is_heard && !is_aside ? &f : NULL);
+    if (reason != DROP_NOTHING)
+        return reason;
+    if (is_aside)
+        return catchup_put_aside(r, s, message, e->id);
+    r->metrics.unrouted += !is_heard;
+    to_session(r, s ? s : find(r, e, now_ms), e, f, now_ms);
+    return DROP_NOTHING;
+}
+
+static enum drop_reason to_all(struct relay *r, struct event *e)
+{
+    struct frame *f = NULL;
+    enum drop_reason reason = r->ports.codec->encode(r->ports.codec, e, TAILQ_EMPTY(&r->open) ? NULL : &f);
+    if (reason != DROP_NOTHING)
+        return reason;
+    r->metrics.broadcasts++;
+    struct session *s;
+    struct place p = delivery_place(r, NULL, e);
+    TAILQ_FOREACH (s, &r->open, in_open)
+        delivery_broadcast(r, s, p, frame_ref(f));
+    frame_unref(f);
+    return DROP_NOTHING;
+}
+
+enum drop_reason apply_event(struct relay *r, struct event *e, struct span message, uint64_t now_ms)
+{
+    if (e->to == TO_NOBODY)
+        return DROP_NOBODY;
+    return e->to == TO_ALL ? to_all(r, e) : to_one(r, e, message, now_ms);
+}
+
+enum drop_reason apply_message(struct relay *r, struct session *s, struct span message, struct stream_id id,
+                               uint64_t now_ms)
+{
+    struct event e;
+    struct frame *f = NULL;
+    enum drop_reason reason = r->ports.codec->decode(r->ports.codec, message, session_sid(s), &e);
+    if (reason != DROP_NOTHING)
+        return reason;
+    if (event_is_internal(&e))
+        return DROP_BAD_TYPE;
+    if (stream_id_is_none(e.id))
+        e.id = id;
+    reason = r->ports.codec->encode(r->ports.codec, &e, &f);
+    if (reason == DROP_NOTHING)
+        to_session(r, s, &e, f, now_ms);
+    return reason;
+}

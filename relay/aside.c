@@ -1,0 +1,98 @@
+#include "relay/aside.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void aside_init(struct aside *a)
+{
+    *a = (struct aside){.count = 0};
+    STAILQ_INIT(&a->items);
+}
+
+void aside_free(struct aside_item *item)
+{
+    frame_unref(item->frame);
+    free(item);
+}
+
+struct aside_item *aside_take(struct aside *a)
+{
+    struct aside_item *item = STAILQ_FIRST(&a->items);
+    if (!item)
+        return NULL;
+    STAILQ_REMOVE_HEAD(&a->items, next);
+    a->count--;
+    a->bytes -= item->len;
+    return item;
+}
+
+void aside_clear(struct aside *a)
+{
+    struct aside_item *item;
+    while ((item = aside_take(a)))
+        aside_free(item);
+}
+
+static struct aside_item *make(struct stream_id id, struct span message)
+{
+    struct aside_item *item = calloc(1, sizeof *item + message.len);
+    if (!item)
+        return NULL;
+    item->id = id;
+    item->len = message.len;
+    if (message.len > 0)
+        memcpy(item->message, message.bytes, message.len);
+    return item;
+}
+
+void aside_put(struct aside *a, struct aside_item *take_item)
+{
+    STAILQ_INSERT_TAIL(&a->items, take_item, next);
+    a->count++;
+    a->bytes += take_item->len;
+}
+
+int aside_append(struct aside *a, struct stream_id id, struct span message)
+{
+    struct aside_item *item = make(id, message);
+    if (!item)
+        return -ENOMEM;
+    aside_put(a, item);
+    return 0;
+}
+
+int aside_prepend(struct aside *a, struct stream_id id, struct span message)
+{
+    struct aside_item *item = make(id, message);
+    if (!item)
+        return -ENOMEM;
+    STAILQ_INSERT_HEAD(&a->items, item, next);
+    a->count++;
+    a->bytes += item->len;
+    return 0;
+}
+
+int aside_append_frame(struct aside *a, struct frame *take_frame, uint64_t key)
+{
+    struct aside_item *item = calloc(1, sizeof *item);
+    if (!item) {
+        frame_unref(take_frame);
+        return -ENOMEM;
+    }
+    item->frame = take_frame;
+    item->key = key;
+    item->len = take_frame->len;
+    aside_put(a, item);
+    return 0;
+}
+
+void aside_drop_until(struct aside *a, struct stream_id id)
+{
+    for (size_t n = a->count; n > 0; n--) {
+        struct aside_item *item = aside_take(a);
+        if (stream_id_is_none(item->id) || stream_id_compare(item->id, id) > 0)
+            aside_put(a, item);
+        else
+            aside_free(item);
+    }
+}

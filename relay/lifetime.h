@@ -1,0 +1,36 @@
+/* How long a session is known here: from its first socket, or first node executing, to a time to live after its last one.
+ *
+ *     remembered ──a socket──▶ open ──the last one closed──▶ idle ──time to live──▶ forgotten
+ *                                │                            ▲
+ *                                └──another relay has it──────┘ with nothing to remember: forgotten at once */
+#ifndef RELAY_LIFETIME_H
+#define RELAY_LIFETIME_H
+
+#include "relay/relay.h"
+
+/* The session, new if need be; then it is remembered for a time to live. NULL: no memory. */
+struct session *lifetime_find_or_add(struct relay *r, struct span sid, uint64_t now_ms);
+
+/* It has a socket, or is about to have one: subscribes to its channel and keeps its events. */
+void lifetime_open(struct relay *r, struct session *s);
+/* Its last socket has closed. */
+void lifetime_close(struct relay *r, struct session *s, uint64_t now_ms);
+
+/* An event has come for one without a log: of interest while its prompt executes. May free the session. */
+void lifetime_remember(struct relay *r, struct session *s, uint64_t now_ms);
+
+/* Its log is another relay's matter from now on: drops the log and the subscription. Without a socket it is freed. */
+void lifetime_give_away(struct relay *r, struct session *s);
+
+/* Forgets the session without a socket that is the first to be forgotten, but not `except`. False: there is none with
+ * anything to give. */
+bool lifetime_give_up_idle(struct relay *r, const struct session *except);
+
+/* Forgets those whose time is over. */
+void lifetime_expire(struct relay *r, uint64_t now_ms);
+uint64_t lifetime_next_ms(const struct relay *r);
+
+/* Asks for its channel, if the link is up. */
+void lifetime_subscribe(struct relay *r, struct session *s);
+
+#endif
