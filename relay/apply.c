@@ -5,6 +5,11 @@
 #include "relay/lifetime.h"
 #include "relay/status.h"
 
+static bool is_executing(const struct event *e, enum effect effect)
+{
+    return effect == EFFECT_EXECUTING && e->node.len > 0;
+}
+
 static void note_end(struct relay *r, struct session *s, const struct event *e, enum effect effect)
 {
     struct span ended = e->prompt.len > 0 ? e->prompt : session_prompt(s);
@@ -39,9 +44,8 @@ static void note(struct relay *r, struct session *s, const struct event *e, enum
 /* Where the prompt began and what it executes, for those who come later. */
 static void note_seq(struct session *s, const struct event *e, enum effect effect, uint64_t seq)
 {
-    bool is_node = effect == EFFECT_EXECUTING && e->node.len > 0;
-    if (seq > 0 && (is_node || effect == EFFECT_START))
-        session_note_seq(s, is_node, seq);
+    if (seq > 0 && (effect == EFFECT_START || is_executing(e, effect)))
+        session_note_seq(s, effect == EFFECT_EXECUTING, seq);
 }
 
 static void note_id(struct session *s, const struct event *e, uint64_t now_ms)
@@ -53,10 +57,9 @@ static void note_id(struct session *s, const struct event *e, uint64_t now_ms)
 }
 
 /* Takes the frame, which may be NULL: nobody has a log of it. */
-static void to_session(struct relay *r, struct session *s, const struct event *e, struct frame *take_frame,
-                       uint64_t now_ms)
+static void to_session(struct relay *r, struct session *s, const struct event *e, enum effect effect,
+                       struct frame *take_frame, uint64_t now_ms)
 {
-    enum effect effect = event_effect(e);
     struct place place = s ? delivery_place(r, s, e) : PLACE_TRANSIENT;
     note(r, s, e, effect);
     if (!s)
@@ -68,15 +71,8 @@ static void to_session(struct relay *r, struct session *s, const struct event *e
         lifetime_remember(r, s, now_ms);
 }
 
-/* A prompt that begins or goes on is remembered, though nobody listens. */
-static struct session *find(struct relay *r, const struct event *e, uint64_t now_ms)
-{
-    enum effect effect = event_effect(e);
-    bool is_remembered = effect == EFFECT_START || (effect == EFFECT_EXECUTING && e->node.len > 0);
-    return is_remembered ? lifetime_find_or_add(r, e->sid, now_ms) : session_find(&r->sessions, e->sid);
-}
-
-static enum drop_reason to_one(struct relay *r, struct event *e, struct span message, uint64_t now_ms)
+static enum drop_reason to_one(struct relay *r, struct event *e, enum effect effect, struct span message,
+                               uint64_t now_ms)
 {
     struct session *s = session_find(&r->sessions, e->sid);
     bool is_heard = s && s->has_log, is_aside = s && s->catchup;
@@ -87,7 +83,9 @@ static enum drop_reason to_one(struct relay *r, struct event *e, struct span mes
     if (is_aside)
         return catchup_put_aside(r, s, message, e->id);
     r->metrics.unrouted += !is_heard;
-    to_session(r, s ? s : find(r, e, now_ms), e, f, now_ms);
+    if (!s && (effect == EFFECT_START || is_executing(e, effect)))
+        s = lifetime_find_or_add(r, e->sid, now_ms); /* remembered, though nobody listens */
+    to_session(r, s, e, effect, f, now_ms);
     return DROP_NOTHING;
 }
 
@@ -106,11 +104,12 @@ static enum drop_reason to_all(struct relay *r, struct event *e)
     return DROP_NOTHING;
 }
 
-enum drop_reason apply_event(struct relay *r, struct event *e, struct span message, uint64_t now_ms)
+enum drop_reason apply_event(struct relay *r, struct event *e, enum effect effect, struct span message,
+                             uint64_t now_ms)
 {
     if (e->to == TO_NOBODY)
         return DROP_NOBODY;
-    return e->to == TO_ALL ? to_all(r, e) : to_one(r, e, message, now_ms);
+    return e->to == TO_ALL ? to_all(r, e) : to_one(r, e, effect, message, now_ms);
 }
 
 enum drop_reason apply_message(struct relay *r, struct session *s, struct span message, struct stream_id id,
@@ -121,12 +120,13 @@ enum drop_reason apply_message(struct relay *r, struct session *s, struct span m
     enum drop_reason reason = r->ports.codec->decode(r->ports.codec, message, session_sid(s), &e);
     if (reason != DROP_NOTHING)
         return reason;
-    if (event_is_internal(&e))
+    enum effect effect = event_effect(&e);
+    if (effect_is_internal(effect))
         return DROP_BAD_TYPE;
     if (stream_id_is_none(e.id))
         e.id = id;
     reason = r->ports.codec->encode(r->ports.codec, &e, &f);
     if (reason == DROP_NOTHING)
-        to_session(r, s, &e, f, now_ms);
+        to_session(r, s, &e, effect, f, now_ms);
     return reason;
 }

@@ -5,7 +5,8 @@
 #include "relay/relay.h"
 
 /* A decoded event that goes to one session or to all, and the message that it came in. */
-enum drop_reason apply_event(struct relay *r, struct event *e, struct span message, uint64_t now_ms);
+enum drop_reason apply_event(struct relay *r, struct event *e, enum effect effect, struct span message,
+                             uint64_t now_ms);
 
 /* A message of the session's log, or one that was put aside. `id` counts where the message does not carry one. */
 enum drop_reason apply_message(struct relay *r, struct session *s, struct span message, struct stream_id id,

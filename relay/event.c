@@ -47,18 +47,9 @@ enum effect event_effect(const struct event *e)
     return !e->is_binary && span_starts_with(e->type, "relay.") ? EFFECT_CONTRACT : EFFECT_NONE;
 }
 
-bool event_is_internal(const struct event *e)
+bool effect_is_internal(enum effect effect)
 {
-    switch (event_effect(e)) {
-    case EFFECT_STATUS:
-    case EFFECT_WORKER:
-    case EFFECT_TAKEOVER:
-    case EFFECT_LEFT:
-    case EFFECT_CONTRACT:
-        return true;
-    default:
-        return false;
-    }
+    return effect >= EFFECT_STATUS;
 }
 
 bool event_ends_prompt(const struct event *e)

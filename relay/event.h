@@ -31,7 +31,7 @@ struct event {
     enum picture picture;     /* of codes 1, 2 and 4 */
 };
 
-/* What an event does to the relay's own knowledge, by its type. */
+/* What an event does to the relay's own knowledge, by its type. From EFFECT_STATUS on they are not for clients. */
 enum effect {
     EFFECT_NONE,
     EFFECT_START,     /* execution_start */
@@ -47,8 +47,8 @@ enum effect {
 
 enum effect event_effect(const struct event *e);
 
-/* Never for a client: status, and all of relay.*. */
-bool event_is_internal(const struct event *e);
+/* Never for a client. */
+bool effect_is_internal(enum effect effect);
 
 /* An execution_* that ends its prompt, or executing with no node. */
 bool event_ends_prompt(const struct event *e);

@@ -101,7 +101,7 @@ static enum drop_reason route(struct relay *r, struct event *e, struct span chan
     case EFFECT_CONTRACT:
         return r->ports.codec->encode(r->ports.codec, e, NULL);
     default:
-        return apply_event(r, e, message, now_ms);
+        return apply_event(r, e, effect, message, now_ms);
     }
 }
 
