@@ -46,6 +46,12 @@ static enum drop_reason read_heartbeat(struct codec *self, struct span data, str
     return status_read_heartbeat(data, heartbeat);
 }
 
+static enum drop_reason read_sender(struct codec *self, struct span data, struct span *name)
+{
+    (void)self;
+    return status_read_sender(data, name);
+}
+
 static struct span read_str(struct codec *self, struct span value)
 {
     (void)self;
@@ -71,6 +77,7 @@ struct codec *codec_msgpack(void)
                                  .encode = encode,
                                  .read_share = read_share,
                                  .read_heartbeat = read_heartbeat,
+                                 .read_sender = read_sender,
                                  .read_str = read_str,
                                  .make_status = make_status,
                                  .make_executing = make_executing};

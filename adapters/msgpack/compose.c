@@ -45,15 +45,16 @@ static void pack_span_pair(struct composer *c, const char *key, struct span valu
     pack_span(c, value);
 }
 
-/* {type, sid, data}, of which data follows. */
+/* {type, sid, data}, of which data follows; without the sid where that is empty. */
 static void begin(struct composer *c, const char *type, struct span sid)
 {
     c->has_failed = false;
     msgpack_sbuffer_init(&c->buffer);
     msgpack_packer_init(&c->packer, c, write_checked);
-    msgpack_pack_map(&c->packer, 3);
+    msgpack_pack_map(&c->packer, sid.len > 0 ? 3 : 2);
     pack_text_pair(c, "type", type);
-    pack_span_pair(c, "sid", sid);
+    if (sid.len > 0)
+        pack_span_pair(c, "sid", sid);
     pack_text(c, "data");
 }
 
@@ -129,6 +130,27 @@ int compose_end(struct span sid, struct span prompt, struct composed *out)
     msgpack_pack_nil(&c.packer);
     pack_span_pair(&c, "prompt_id", prompt);
     return finish(&c, out);
+}
+
+/* Between relays */
+
+static int compose_by(const char *type, struct span name, struct composed *out)
+{
+    struct composer c;
+    begin(&c, type, SPAN_NONE);
+    msgpack_pack_map(&c.packer, 1);
+    pack_span_pair(&c, "by", name);
+    return finish(&c, out);
+}
+
+int compose_takeover(struct span name, struct composed *out)
+{
+    return compose_by("relay.takeover", name, out);
+}
+
+int compose_left(struct span name, struct composed *out)
+{
+    return compose_by("relay.left", name, out);
 }
 
 /* Whose log it is does not matter here: any sid does, and the event's own does not count. */

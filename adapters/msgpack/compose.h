@@ -1,5 +1,5 @@
-/* The events that the relay publishes itself, as a worker would (redis-contract.md, "Workers"), and the
- * question whether a stored one ends a prompt. Packed by msgpack-c. */
+/* The events that the relay publishes itself: as a worker would (redis-contract.md, "Workers"), and for other relays;
+ * and the question whether a stored one ends a prompt. Packed by msgpack-c. */
 #ifndef MSGPACK_COMPOSE_H
 #define MSGPACK_COMPOSE_H
 
@@ -18,6 +18,11 @@ int compose_worker_lost(struct span worker, struct span sid, struct span prompt,
 /* The executing with node null that ends it. The same results. */
 int compose_end(struct span sid, struct span prompt, struct composed *out)
     __attribute__((warn_unused_result));
+
+/* What one relay, by its name, tells the others on a session's channel: it has taken the session over; the page of a
+ * socket has gone. The same results. */
+int compose_takeover(struct span name, struct composed *out) __attribute__((warn_unused_result));
+int compose_left(struct span name, struct composed *out) __attribute__((warn_unused_result));
 
 /* True when an event, as it stands in a session's log, ends this prompt (its id as text). A malformed one
  * ends nothing. */

@@ -78,6 +78,16 @@ enum drop_reason status_read_heartbeat(struct span data, struct heartbeat *heart
     return read_queue(m[QUEUE].value, &heartbeat->queue_remaining);
 }
 
+enum drop_reason status_read_sender(struct span data, struct span *name)
+{
+    struct member by = {.key = "by"};
+    enum drop_reason why = data.len > 0 ? unpack_members(data, CODEC_DATA_LEVEL, &by, 1) : DROP_BAD_DATA;
+    *name = text_of(by.value);
+    if (why)
+        return why;
+    return name->len > 0 ? DROP_NOTHING : DROP_BAD_DATA;
+}
+
 /* Frames of the relay's own */
 
 struct frame *status_make(int64_t queue_remaining, struct span sid)

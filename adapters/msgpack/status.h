@@ -1,5 +1,5 @@
-/* What workers say of themselves, and what clients are told of it: queue shares, heartbeats, and the frames
- * of status and executing that the relay makes itself. Functions of struct codec (relay/ports.h). */
+/* What workers and other relays say of themselves, and what clients are told of it: queue shares, heartbeats, names,
+ * and the frames of status and executing that the relay makes itself. Functions of struct codec (relay/ports.h). */
 #ifndef MSGPACK_STATUS_H
 #define MSGPACK_STATUS_H
 
@@ -12,6 +12,7 @@ enum drop_reason status_read_share(const struct event *event, int64_t *share)
     __attribute__((warn_unused_result));
 enum drop_reason status_read_heartbeat(struct span data, struct heartbeat *heartbeat)
     __attribute__((warn_unused_result));
+enum drop_reason status_read_sender(struct span data, struct span *name) __attribute__((warn_unused_result));
 struct frame *status_make(int64_t queue_remaining, struct span sid);
 struct frame *status_make_executing(struct span node);
 
