@@ -52,6 +52,9 @@ enum log_format { LOG_TEXT, LOG_JSON };
       "a larger event from Redis is dropped")                                                              \
     X(limits_socket_bytes, "limits.socket_bytes", BYTES, "8MiB", 1, 1099511627776, RELOAD,                 \
       "most bytes handed to one socket and not yet taken by it")                                           \
+    X(limits_memory_bytes, "limits.memory_bytes", BYTES, "0", 0, 1099511627776, RELOAD,                    \
+      "most bytes that the logs of all sessions hold together, those of idle sessions given up first; 0: " \
+      "no limit")                                                                                          \
     X(status_interval_ms, "status.interval", TIME, "250ms", 0, 3600000, RELOAD,                            \
       "least time between two status broadcasts")                                                          \
     X(worker_timeout_ms, "worker.timeout", TIME, "15s", 1, 86400000, RELOAD,                               \
