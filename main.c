@@ -10,6 +10,7 @@
 #include "adapters/http/ops.h"
 #include "adapters/msgpack/codec.h"
 #include "adapters/process/descriptors.h"
+#include "adapters/process/journal.h"
 #include "adapters/process/listener.h"
 #include "adapters/process/logger.h"
 #include "adapters/process/signals.h"
@@ -26,6 +27,7 @@ struct program {
     struct logger logger;
     uv_loop_t loop;
     struct relay relay;
+    struct log_journal journal;
     struct redis *redis;
     struct server *server;
     struct ops *ops;
@@ -41,6 +43,7 @@ static struct relay_config relay_config(const struct options *o)
         .worker_timeout_ms = o->worker_timeout_ms,
         .log = {o->session_log_events, o->session_log_bytes},
         .message_bytes = o->limits_message_bytes,
+        .memory_bytes = o->limits_memory_bytes,
         .share = o->session_duplicate == DUPLICATE_SHARE,
     };
 }
@@ -90,9 +93,17 @@ static void close_edges(struct program *p)
     p->signals = NULL;
 }
 
-static void on_drained(void *arg)
+static void on_stored(void *arg)
 {
     close_edges(arg);
+}
+
+/* The places of the clients that were sent away are stored before the connections go. */
+static void on_drained(void *arg)
+{
+    struct program *p = arg;
+    relay_store(&p->relay, uv_now(&p->loop));
+    redis_finish(p->redis, on_stored, p);
 }
 
 /* The first time it drains; the second time it ends at once. */
@@ -171,8 +182,13 @@ static int open_core(struct program *p)
     p->server = server_new(&p->loop, o, &p->logger);
     if (!p->server || getrandom(seed, sizeof seed, 0) != sizeof seed)
         return fail(p, "cannot start", "server", -ENOMEM);
-    struct ports ports = {codec_msgpack(), redis_channels(p->redis), redis_registry(p->redis),
-                          server_sockets(p->server)};
+    journal_init(&p->journal, &p->loop, &p->logger);
+    struct ports ports = {.codec = codec_msgpack(),
+                          .channels = redis_channels(p->redis),
+                          .archive = redis_archive(p->redis),
+                          .registry = redis_registry(p->redis),
+                          .sockets = server_sockets(p->server),
+                          .journal = &p->journal.port};
     int error = relay_init(&p->relay, &config, &ports, seed);
     return error < 0 ? fail(p, "cannot start", "core", error) : 0;
 }

@@ -1,9 +1,10 @@
 /* The names of channels and keys, with `comfy` for the configured prefix:
  *
- *     comfy:events    comfy:sid:{S}
- *     comfy:workers   comfy:sid:{S}:log
- *                     comfy:sid:{S}:latest
- *     comfy:lost:<prompt>
+ *     comfy:events          comfy:sid:{S}
+ *     comfy:workers         comfy:sid:{S}:log
+ *     comfy:lost:<prompt>   comfy:sid:{S}:latest
+ *                           comfy:sid:{S}:ack
+ *                           comfy:sid:{S}:owner
  *
  * The braces are literal: they keep a session's keys on one slot of a cluster. */
 #ifndef REDIS_KEYS_H
@@ -28,7 +29,7 @@ static inline struct span key_span(const struct key *k)
 void key_common(struct key *k, const char *prefix, const char *name);
 /* prefix:sid:{ - the beginning of every session's channel and keys. */
 void key_session_head(struct key *k, const char *prefix);
-/* prefix:sid:{S} and a suffix: "" for the channel, ":log", ":latest". The sid has at most SID_MAX_BYTES. */
+/* prefix:sid:{S} and a suffix: "" for the channel, ":log", ":latest", ":ack", ":owner". The sid has at most SID_MAX_BYTES. */
 void key_session(struct key *k, const char *prefix, struct span sid, const char *suffix);
 /* prefix:lost:<prompt>. -ENAMETOOLONG when the prompt's id is longer than there is room. */
 int key_lost(struct key *k, const char *prefix, struct span prompt) __attribute__((warn_unused_result));

@@ -49,6 +49,18 @@ void link_fail(struct link *l, const char *why)
     wait_for(l, 0);
 }
 
+static void write_bytes(struct link *l, struct span bytes)
+{
+    if (transport_write(l->transport, bytes) < 0)
+        link_fail(l, strerror(ENOMEM));
+}
+
+void link_write(struct link *l, struct span commands)
+{
+    if (l->state == LINK_UP)
+        write_bytes(l, commands);
+}
+
 /* As link_command(), whatever the state. */
 static void write_command(struct link *l, const struct span args[], size_t count)
 {
@@ -60,10 +72,12 @@ static void write_command(struct link *l, const struct span args[], size_t count
     }
     char *command = NULL;
     int len = redisFormatCommandArgv(&command, (int)count, texts, lengths);
-    if (len < 0 || transport_write(l->transport, span_of(command, (size_t)len)) < 0)
+    if (len < 0) {
         link_fail(l, strerror(ENOMEM));
-    if (len >= 0)
-        redisFreeCommand(command);
+        return;
+    }
+    write_bytes(l, span_of(command, (size_t)len));
+    redisFreeCommand(command);
 }
 
 void link_command(struct link *l, const struct span args[], size_t count)

@@ -83,6 +83,9 @@ void link_open(struct link *l);
  * fails. */
 void link_command(struct link *l, const struct span args[], size_t count);
 
+/* The same for commands as they go over the wire, however many. */
+void link_write(struct link *l, struct span commands);
+
 /* Gives the connection up, and comes back after a while. `why` is for the log. */
 void link_fail(struct link *l, const char *why);
 

@@ -6,6 +6,7 @@
 
 #include "adapters/msgpack/compose.h"
 #include "adapters/redis/publish.h"
+#include "adapters/redis/reply.h"
 #include "relay/sid.h"
 
 #define CLAIM_SECONDS  "60"
@@ -92,11 +93,6 @@ static void tell(const struct loss *l, const char *message, const char *error)
                                       error ? held_back : last, last});
 }
 
-static struct span reply_span(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? span_of(reply->str, reply->len) : SPAN_NONE;
-}
-
 static void ask(struct loss *l, const struct span args[], size_t count)
 {
     l->is_under_way = commands_send(l->context->commands, &l->command, args, count) == 0;
@@ -131,7 +127,7 @@ static void keep_entry(struct loss *l, struct span entry)
 static enum loss_step take_entry(struct loss *l, const redisReply *reply)
 {
     struct heartbeat h;
-    struct span entry = reply_span(reply);
+    struct span entry = reply_bytes(reply);
     if (reply->type == REDIS_REPLY_ERROR)
         tell(l, "entry of a lost worker not read", reply->str);
     if (entry.len == 0 || l->context->codec->read_heartbeat(l->context->codec, entry, &h) != DROP_NOTHING ||
@@ -197,24 +193,10 @@ static void send_search(struct loss *l)
         6);
 }
 
-/* An entry of the stream is [id, [field, value, …]]; the event is the value of the field e. */
-static struct span event_of(const redisReply *entry)
-{
-    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2)
-        return SPAN_NONE;
-    const redisReply *fields = entry->element[1];
-    if (fields->type != REDIS_REPLY_ARRAY)
-        return SPAN_NONE;
-    for (size_t i = 0; i + 1 < fields->elements; i += 2)
-        if (span_is(reply_span(fields->element[i]), "e"))
-            return reply_span(fields->element[i + 1]);
-    return SPAN_NONE;
-}
-
 static bool has_end(const struct loss *l, const redisReply *page)
 {
     for (size_t i = 0; i < page->elements; i++)
-        if (compose_log_entry_ends(event_of(page->element[i]), l->prompt))
+        if (compose_log_entry_ends(reply_entry_event(page->element[i]), l->prompt))
             return true;
     return false;
 }
@@ -225,7 +207,7 @@ static bool turn_page(struct loss *l, const redisReply *page)
     const redisReply *oldest = page->element[page->elements - 1];
     if (oldest->type != REDIS_REPLY_ARRAY || oldest->elements == 0)
         return false;
-    struct span id = reply_span(oldest->element[0]);
+    struct span id = reply_bytes(oldest->element[0]);
     if (id.len == 0 || id.len >= sizeof l->page_end.bytes)
         return false;
     l->page_end.bytes[0] = '(';

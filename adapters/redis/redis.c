@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "adapters/redis/commands.h"
+#include "adapters/redis/archive.h"
 #include "adapters/redis/registry.h"
 #include "adapters/redis/subscriber.h"
 #include "config/redis_url.h"
@@ -24,12 +24,17 @@ struct redis {
     struct commands commands;
     struct commands_user commands_user;
     struct worker_registry registry;
+    struct session_archive archive;
+    struct relay *relay; /* borrowed; NULL before redis_open() */
+    void (*on_finished)(void *arg);
+    void *finished_arg;
     int open_links;
 };
 
 static void on_ready(struct subscriber_user *user);
 static void on_subscriber_closed(struct subscriber_user *user);
 static void on_up(struct commands_user *user);
+static void on_finished(struct commands_user *user);
 static void on_commands_closed(struct commands_user *user);
 
 static int say(char why[REDIS_WHY_BYTES], const char *path, const char *what)
@@ -84,6 +89,7 @@ static int configure(struct redis *r, const struct options *options, char why[RE
 struct redis *redis_new(uv_loop_t *loop, const struct options *options, struct logger *logger,
                         char why[REDIS_WHY_BYTES])
 {
+    int error;
     struct redis *r = calloc(1, sizeof *r);
     snprintf(why, REDIS_WHY_BYTES, "no memory");
     if (!r)
@@ -97,14 +103,19 @@ struct redis *redis_new(uv_loop_t *loop, const struct options *options, struct l
     r->config.dead_ms = DEAD_MS;
     if (configure(r, options, why) < 0)
         goto fail;
+    if ((error = archive_init(&r->archive, &r->commands, &r->config, options)) < 0) {
+        snprintf(why, REDIS_WHY_BYTES, "%s", strerror(-error));
+        goto fail;
+    }
     r->subscriber_user = (struct subscriber_user){on_ready, on_subscriber_closed};
-    r->commands_user = (struct commands_user){on_up, on_commands_closed};
+    r->commands_user = (struct commands_user){on_up, on_finished, on_commands_closed};
     subscriber_init(&r->subscriber, &r->config, options->redis_prefix, &r->subscriber_user);
     commands_init(&r->commands, &r->config, &r->commands_user);
     registry_init(&r->registry, &r->commands, options, logger);
     r->open_links = 2;
     return r;
 fail:
+    explicit_bzero(r->password, sizeof r->password);
     redis_url_deinit(&r->url);
 fail_url:
     free(r);
@@ -121,8 +132,15 @@ struct registry *redis_registry(struct redis *r)
     return &r->registry.port;
 }
 
+struct archive *redis_archive(struct redis *r)
+{
+    return &r->archive.port;
+}
+
 void redis_open(struct redis *r, struct relay *relay)
 {
+    r->relay = relay;
+    archive_open(&r->archive, relay);
     registry_open(&r->registry, relay);
     subscriber_open(&r->subscriber, relay);
     commands_open(&r->commands);
@@ -132,9 +150,16 @@ const char *redis_why_not_ready(struct redis *r)
 {
     const struct link *l = &r->subscriber.link;
     if (r->subscriber.is_ready)
-        return NULL;
+        return relay_is_caught_up(r->relay) ? NULL : "reading back what was missed";
     snprintf(r->why, sizeof r->why, "not subscribed to Redis: %s", l->error[0] ? l->error : "connecting");
     return r->why;
+}
+
+void redis_finish(struct redis *r, void (*on_done)(void *arg), void *arg)
+{
+    r->on_finished = on_done;
+    r->finished_arg = arg;
+    commands_finish(&r->commands);
 }
 
 void redis_close(struct redis *r)
@@ -142,6 +167,7 @@ void redis_close(struct redis *r)
     subscriber_close(&r->subscriber);
     commands_close(&r->commands);
     registry_deinit(&r->registry);
+    archive_deinit(&r->archive);
 }
 
 /* Only what is read while its heartbeats are heard is up to date. */
@@ -187,6 +213,13 @@ static void on_up(struct commands_user *user)
     struct redis *r = of_commands(user);
     read_workers(r);
     registry_go_on(&r->registry);
+    archive_go_on(&r->archive);
+}
+
+static void on_finished(struct commands_user *user)
+{
+    struct redis *r = of_commands(user);
+    r->on_finished(r->finished_arg);
 }
 
 static void on_commands_closed(struct commands_user *user)

@@ -1,4 +1,4 @@
-/* Redis: the relay's source of events, its subscriptions, and the registry of workers.
+/* Redis: the relay's source of events, its subscriptions, what is kept of sessions, and the registry of workers.
  *
  * Two connections to one server: one that only subscribes, one for commands. Each reconnects by itself, with
  * jittered back-off; everything it must know again it asks the core for. */
@@ -21,16 +21,20 @@ struct redis *redis_new(uv_loop_t *loop, const struct options *options, struct l
                         char why[REDIS_WHY_BYTES]);
 
 struct channels *redis_channels(struct redis *r);
+struct archive *redis_archive(struct redis *r);
 struct registry *redis_registry(struct redis *r);
 
 /* Begins to connect, and goes on until redis_close(). */
 void redis_open(struct redis *r, struct relay *relay);
 
-/* NULL: subscribed to the events channel and to every session's, after a connect and until a disconnect. Else
- * why it is not, in a line of text with the last error; it holds until the next call. */
+/* NULL: subscribed to the events channel and to every session's, and what was missed before is read. Else why not, in
+ * a line of text with the last error; it holds until the next call. */
 const char *redis_why_not_ready(struct redis *r);
 
-/* Closes both connections. The memory is freed when the loop has closed the last handle. */
+/* Waits until what was sent is answered, for a second at most: then on_done, later, and not after redis_close(). */
+void redis_finish(struct redis *r, void (*on_done)(void *arg), void *arg);
+
+/* Closes both connections, at once. The memory is freed when the loop has closed the last handle. */
 void redis_close(struct redis *r);
 
 #endif

@@ -106,7 +106,7 @@ static void end(struct subscriber *s)
     uv_prepare_stop(&s->flush);
     pubsub_close(&s->pubsub);
     s->relay->metrics.redis_up = 0;
-    relay_link_down(s->relay);
+    relay_link_down(s->relay, uv_now(s->link.config->loop));
 }
 
 static void become_ready(struct subscriber *s)
@@ -124,7 +124,7 @@ static void confirm(struct subscriber *s, struct span channel)
     struct span sid = key_sid(&s->session_head, channel);
     s->confirmed++;
     if (sid.len > 0)
-        relay_subscribed(s->relay, sid);
+        relay_subscribed(s->relay, sid, uv_now(s->link.config->loop));
     if (!s->is_ready && s->confirmed >= s->due)
         become_ready(s);
 }

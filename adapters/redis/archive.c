@@ -1,0 +1,283 @@
+#include "adapters/redis/archive.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "adapters/redis/keys.h"
+
+/* The place is forgotten unless another relay has the session; whoever listens is told in any case. A page leaves now
+ * and then, and the script is short: it is sent whole each time. */
+static const char forget[] = "local owner = redis.pcall('GET', KEYS[2]) "
+                             "if not owner or owner == ARGV[1] then redis.call('DEL', KEYS[1]) end "
+                             "return redis.call('PUBLISH', ARGV[2], ARGV[3])";
+
+static void read_back(struct archive *self, struct span sid, struct stream_id before, uint64_t ticket);
+static void read_on(struct archive *self, struct span sid, struct stream_id from, enum join join,
+                    uint64_t ticket);
+static void store(struct archive *self, struct span sid, struct stream_id ack, bool is_again);
+static void leave(struct archive *self, struct span sid, bool forgets);
+static void on_stored(struct command *self, const redisReply *reply);
+static void on_stored_again(struct command *self, const redisReply *reply);
+static void on_told(struct command *self, const redisReply *reply);
+static void on_told_by_question(struct command *self, const redisReply *reply);
+static void on_answered(struct question_context *context, struct question *q);
+
+/* 16 hex digits at random: no two relays have the same. */
+static int choose_name(char name[ARCHIVE_NAME_LEN])
+{
+    uint64_t random;
+    char digits[ARCHIVE_NAME_LEN + 1];
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        return -errno;
+    snprintf(digits, sizeof digits, "%016" PRIx64, random);
+    memcpy(name, digits, ARCHIVE_NAME_LEN);
+    return 0;
+}
+
+static int compose(struct session_archive *a)
+{
+    int error = compose_takeover(a->port.name, &a->takeover);
+    if (error < 0)
+        return error;
+    error = compose_left(a->port.name, &a->left);
+    if (error < 0)
+        free(a->takeover.bytes);
+    return error;
+}
+
+static struct span composed_span(const struct composed *c)
+{
+    return span_of(c->bytes, c->len);
+}
+
+int archive_init(struct session_archive *a, struct commands *commands, const struct link_config *config,
+                 const struct options *options)
+{
+    *a = (struct session_archive){.port = {.read_back = read_back,
+                                           .read_on = read_on,
+                                           .store = store,
+                                           .leave = leave,
+                                           .name = span_of(a->name, sizeof a->name)},
+                                  .options = options,
+                                  .commands = commands,
+                                  .stored = {on_stored},
+                                  .stored_again = {on_stored_again},
+                                  .told = {on_told}};
+    int error = choose_name(a->name);
+    if (error < 0 || (error = compose(a)) < 0)
+        return error;
+    int len = snprintf(a->ttl_ms, sizeof a->ttl_ms, "%" PRIu64, options->session_ttl_ms);
+    a->context = (struct question_context){.commands = commands,
+                                           .prefix = options->redis_prefix,
+                                           .ttl_ms = span_of(a->ttl_ms, (size_t)len),
+                                           .name = a->port.name,
+                                           .takeover = composed_span(&a->takeover),
+                                           .told = {on_told_by_question},
+                                           .on_answered = on_answered};
+    oddities_init(&a->context.oddities, config->loop, config->logger);
+    TAILQ_INIT(&a->asked);
+    TAILQ_INIT(&a->unused);
+    for (size_t i = 0; i < ARCHIVE_QUESTIONS; i++)
+        TAILQ_INSERT_TAIL(&a->unused, &a->questions[i], next);
+    return 0;
+}
+
+void archive_open(struct session_archive *a, struct relay *relay)
+{
+    a->context.oddities.relay = relay;
+}
+
+void archive_deinit(struct session_archive *a)
+{
+    struct question *q;
+    TAILQ_FOREACH (q, &a->asked, next)
+        question_drop(q);
+    free(a->takeover.bytes);
+    free(a->left.bytes);
+}
+
+void archive_go_on(struct session_archive *a)
+{
+    struct question *q;
+    TAILQ_FOREACH (q, &a->asked, next)
+        question_ask(q);
+}
+
+static struct session_archive *of_port(struct archive *port)
+{
+    return (struct session_archive *)((char *)port - offsetof(struct session_archive, port));
+}
+
+/* Questions */
+
+static struct question *take_unused(struct session_archive *a)
+{
+    struct question *q = TAILQ_FIRST(&a->unused);
+    assert(q);
+    TAILQ_REMOVE(&a->unused, q, next);
+    return q;
+}
+
+static void ask(struct session_archive *a, struct question *q)
+{
+    TAILQ_INSERT_TAIL(&a->asked, q, next);
+    question_ask(q);
+}
+
+static void read_back(struct archive *self, struct span sid, struct stream_id before, uint64_t ticket)
+{
+    struct session_archive *a = of_port(self);
+    struct question *q = take_unused(a);
+    question_back(q, &a->context, sid, before, ticket);
+    ask(a, q);
+}
+
+static void read_on(struct archive *self, struct span sid, struct stream_id from, enum join join,
+                    uint64_t ticket)
+{
+    struct session_archive *a = of_port(self);
+    struct question *q = take_unused(a);
+    question_on(q, &a->context, sid, from, join, ticket);
+    ask(a, q);
+}
+
+/* Storing and telling: done, or lost with the connection */
+
+static void issue(struct session_archive *a, struct command *command, const struct span args[], size_t count)
+{
+    int error = commands_send(a->commands, command, args, count);
+    (void)error;
+}
+
+static bool is_shared(const struct session_archive *a)
+{
+    return a->options->session_duplicate == DUPLICATE_SHARE;
+}
+
+/* Places were lost with the connection: for as long as they would have lived, one that is not there says nothing. */
+static void note_unstored(struct session_archive *a)
+{
+    a->unsure_until_ms = uv_now(a->context.oddities.loop) + a->options->session_ttl_ms;
+}
+
+static void set(struct session_archive *a, struct span sid, struct stream_id ack, bool is_again)
+{
+    struct key key;
+    char text[STREAM_ID_TEXT_BYTES];
+    struct span id = span_of(text, stream_id_format(ack, text));
+    key_session(&key, a->options->redis_prefix, sid, ":ack");
+    struct span args[] = {span_str("SET"), key_span(&key),    id,
+                          span_str("PX"),  a->context.ttl_ms, span_str("GET")};
+    struct command *command = is_again ? &a->stored_again : &a->stored;
+    if (commands_send(a->commands, command, args, is_again ? 6 : 5) < 0)
+        note_unstored(a);
+}
+
+/* Whoever is the owner by now stays it: only the expiry is renewed. */
+static void keep_owner(struct session_archive *a, struct span sid)
+{
+    struct key owner;
+    key_session(&owner, a->options->redis_prefix, sid, ":owner");
+    issue(a, &a->told, (struct span[]){span_str("PEXPIRE"), key_span(&owner), a->context.ttl_ms}, 3);
+}
+
+/* Under share no relay owns the session, and each may forget the place. */
+static void store(struct archive *self, struct span sid, struct stream_id ack, bool is_again)
+{
+    struct session_archive *a = of_port(self);
+    bool is_own = is_again && !is_shared(a);
+    set(a, sid, ack, is_own);
+    if (is_own)
+        keep_owner(a, sid);
+}
+
+static void tell_left(struct session_archive *a, struct span channel)
+{
+    issue(a, &a->told, (struct span[]){span_str("PUBLISH"), channel, composed_span(&a->left)}, 3);
+}
+
+static void leave_own(struct session_archive *a, struct span sid, struct span channel)
+{
+    struct key ack, owner;
+    key_session(&ack, a->options->redis_prefix, sid, ":ack");
+    key_session(&owner, a->options->redis_prefix, sid, ":owner");
+    struct span args[] = {span_str("EVAL"), span_str(forget), span_str("2"), key_span(&ack),
+                          key_span(&owner), a->port.name,     channel,       composed_span(&a->left)};
+    issue(a, &a->told, args, sizeof args / sizeof *args);
+}
+
+static void leave_shared(struct session_archive *a, struct span sid, struct span channel)
+{
+    struct key ack;
+    key_session(&ack, a->options->redis_prefix, sid, ":ack");
+    issue(a, &a->told, (struct span[]){span_str("DEL"), key_span(&ack)}, 2);
+    tell_left(a, channel);
+}
+
+static void leave(struct archive *self, struct span sid, bool forgets)
+{
+    struct session_archive *a = of_port(self);
+    struct key channel;
+    key_session(&channel, a->options->redis_prefix, sid, "");
+    if (!forgets)
+        tell_left(a, key_span(&channel));
+    else if (is_shared(a))
+        leave_shared(a, sid, key_span(&channel));
+    else
+        leave_own(a, sid, key_span(&channel));
+}
+
+/* Callbacks: of a question, of the commands */
+
+static void on_answered(struct question_context *context, struct question *q)
+{
+    struct session_archive *a =
+        (struct session_archive *)((char *)context - offsetof(struct session_archive, context));
+    TAILQ_REMOVE(&a->asked, q, next);
+    TAILQ_INSERT_HEAD(&a->unused, q, next);
+}
+
+static void note_error(struct question_context *context, const char *what, const redisReply *reply)
+{
+    if (reply && reply->type == REDIS_REPLY_ERROR)
+        oddities_note(&context->oddities, what, SPAN_NONE, reply);
+}
+
+static void take_stored(struct session_archive *a, const redisReply *reply)
+{
+    note_error(&a->context, "place of a client not stored", reply);
+    if (!reply)
+        note_unstored(a);
+}
+
+static void on_stored(struct command *self, const redisReply *reply)
+{
+    take_stored((struct session_archive *)((char *)self - offsetof(struct session_archive, stored)), reply);
+}
+
+static void on_stored_again(struct command *self, const redisReply *reply)
+{
+    struct session_archive *a =
+        (struct session_archive *)((char *)self - offsetof(struct session_archive, stored_again));
+    bool is_sure = uv_now(a->context.oddities.loop) >= a->unsure_until_ms;
+    take_stored(a, reply);
+    if (reply && reply->type == REDIS_REPLY_NIL && is_sure)
+        relay_data_lost(a->context.oddities.relay);
+}
+
+static void on_told(struct command *self, const redisReply *reply)
+{
+    struct session_archive *a =
+        (struct session_archive *)((char *)self - offsetof(struct session_archive, told));
+    note_error(&a->context, "other relays not told of a session", reply);
+}
+
+static void on_told_by_question(struct command *self, const redisReply *reply)
+{
+    struct question_context *context =
+        (struct question_context *)((char *)self - offsetof(struct question_context, told));
+    note_error(context, "other relays not told of a session", reply);
+}

@@ -1,0 +1,275 @@
+#include "adapters/redis/question.h"
+
+#include <stdlib.h>
+
+#include "adapters/redis/keys.h"
+#include "adapters/redis/reply.h"
+
+#define STRINGIZE(n) #n
+#define DIGITS(n)    STRINGIZE(n)
+
+static void on_reply(struct command *self, const redisReply *reply);
+
+static void begin(struct question *q, struct question_context *context, struct span sid, struct stream_id at,
+                  uint64_t ticket)
+{
+    *q = (struct question){
+        .context = context, .command = {on_reply}, .at = at, .ticket = ticket, .sid_len = sid.len};
+    memcpy(q->sid, sid.bytes, sid.len);
+}
+
+void question_back(struct question *q, struct question_context *context, struct span sid,
+                   struct stream_id before, uint64_t ticket)
+{
+    begin(q, context, sid, before, ticket);
+    q->is_back = true;
+}
+
+void question_on(struct question *q, struct question_context *context, struct span sid, struct stream_id from,
+                 enum join join, uint64_t ticket)
+{
+    begin(q, context, sid, from, ticket);
+    q->join = join;
+}
+
+void question_drop(struct question *q)
+{
+    if (q->log)
+        freeReplyObject(q->log);
+    if (q->latest)
+        freeReplyObject(q->latest);
+    q->log = q->latest = NULL;
+    q->reading = (struct reading){0};
+    q->sent = q->taken = 0;
+}
+
+static struct span sid_of(const struct question *q)
+{
+    return span_of(q->sid, q->sid_len);
+}
+
+/* Asking */
+
+/* Should it not be sent, the connection is being lost, and all is asked again. */
+static void ask(struct question *q, enum question_part part, const struct span args[], size_t count)
+{
+    if (commands_send(q->context->commands, &q->command, args, count) == 0)
+        q->parts[q->sent++] = part;
+}
+
+static void ask_of_key(struct question *q, enum question_part part, const char *verb, const char *suffix)
+{
+    struct key key;
+    key_session(&key, q->context->prefix, sid_of(q), suffix);
+    ask(q, part, (struct span[]){span_str(verb), key_span(&key)}, 2);
+}
+
+static void ask_log(struct question *q, const char *verb, struct span from, const char *to)
+{
+    struct key log;
+    key_session(&log, q->context->prefix, sid_of(q), ":log");
+    ask(q, PART_LOG,
+        (struct span[]){span_str(verb), key_span(&log), from, span_str(to), span_str("COUNT"),
+                        span_str(DIGITS(QUESTION_PAGE))},
+        6);
+}
+
+/* Both or none of the two, so that the last one stored is the last one told. */
+static void ask_claim(struct question *q)
+{
+    const struct question_context *c = q->context;
+    struct key channel, owner;
+    key_session(&channel, c->prefix, sid_of(q), "");
+    key_session(&owner, c->prefix, sid_of(q), ":owner");
+    ask(q, PART_QUEUED, (struct span[]){span_str("MULTI")}, 1);
+    ask(q, PART_QUEUED,
+        (struct span[]){span_str("SET"), key_span(&owner), c->name, span_str("PX"), c->ttl_ms}, 5);
+    ask(q, PART_QUEUED, (struct span[]){span_str("PUBLISH"), key_span(&channel), c->takeover}, 3);
+    ask(q, PART_CLAIM, (struct span[]){span_str("EXEC")}, 1);
+}
+
+static void ask_back(struct question *q)
+{
+    char text[STREAM_ID_TEXT_BYTES];
+    size_t len = stream_id_format(stream_id_before(q->at), text);
+    bool is_newest = stream_id_compare(q->at, STREAM_ID_MAX) == 0;
+    ask_log(q, "XREVRANGE", is_newest ? span_str("+") : span_of(text, len), "-");
+}
+
+static void ask_on(struct question *q)
+{
+    char text[STREAM_ID_TEXT_BYTES];
+    size_t len = stream_id_format(q->at, text);
+    struct key channel;
+    key_session(&channel, q->context->prefix, sid_of(q), "");
+    ask(q, PART_LISTENERS, (struct span[]){span_str("PUBSUB"), span_str("NUMSUB"), key_span(&channel)}, 3);
+    if (q->join == JOIN_CLAIM)
+        ask_claim(q);
+    else if (q->join == JOIN_CHECK)
+        ask_of_key(q, PART_OWNER, "GET", ":owner");
+    ask_of_key(q, PART_ACK, "GET", ":ack");
+    ask_log(q, "XRANGE", span_of(text, len), "+");
+    ask_of_key(q, PART_LATEST, "HGETALL", ":latest");
+}
+
+void question_ask(struct question *q)
+{
+    if (q->sent > 0 || !commands_is_up(q->context->commands))
+        return;
+    if (q->is_back)
+        ask_back(q);
+    else
+        ask_on(q);
+}
+
+/* The parts of the answer. False: the reply makes no sense */
+
+static bool take_listeners(struct question *q, const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[1]->type != REDIS_REPLY_INTEGER)
+        return false;
+    q->reading.has_listeners = reply->element[1]->integer > 1;
+    return true;
+}
+
+static bool take_queued(struct question *q, const redisReply *reply)
+{
+    (void)q;
+    return reply->type == REDIS_REPLY_STATUS;
+}
+
+/* Where the claim cannot be stored (no memory left, no right to write), the others are told all the same. */
+static bool take_claim(struct question *q, const redisReply *reply)
+{
+    struct key channel;
+    if (reply->type == REDIS_REPLY_ARRAY)
+        return true;
+    key_session(&channel, q->context->prefix, sid_of(q), "");
+    struct span args[] = {span_str("PUBLISH"), key_span(&channel), q->context->takeover};
+    int error = commands_send(q->context->commands, &q->context->told, args, 3);
+    (void)error; /* without a connection the whole is asked again */
+    return false;
+}
+
+static bool take_owner(struct question *q, const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_NIL) {
+        q->reading.owner = OWNER_NOBODY;
+        return true;
+    }
+    if (reply->type != REDIS_REPLY_STRING)
+        return false;
+    q->reading.owner = span_equals(reply_bytes(reply), q->context->name) ? OWNER_US : OWNER_ANOTHER;
+    return true;
+}
+
+static bool take_ack(struct question *q, const redisReply *reply)
+{
+    q->reading.has_ack = stream_id_parse(reply_bytes(reply), &q->reading.ack);
+    return q->reading.has_ack || reply->type == REDIS_REPLY_NIL;
+}
+
+static bool take_log(struct question *q, const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return false;
+    q->log = commands_take_reply(q->context->commands);
+    return true;
+}
+
+static bool take_latest(struct question *q, const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return false;
+    q->latest = commands_take_reply(q->context->commands);
+    return true;
+}
+
+static const struct {
+    bool (*take)(struct question *q, const redisReply *reply);
+    const char *otherwise; /* what a log line says when it makes no sense */
+} parts[] = {
+    [PART_LISTENERS] = {take_listeners, "listeners of a session not counted"},
+    [PART_QUEUED] = {take_queued, "claim of a session not stored"},
+    [PART_CLAIM] = {take_claim, "claim of a session not stored"},
+    [PART_OWNER] = {take_owner, "owner of a session not read"},
+    [PART_ACK] = {take_ack, "place of a client not read"},
+    [PART_LOG] = {take_log, "log of a session not read"},
+    [PART_LATEST] = {take_latest, "newest events of a session not read"},
+};
+
+/* Answering */
+
+/* An entry without an event stays, as an empty one: the core drops and counts it, and reads on from behind it. */
+static size_t read_entries(struct question *q, struct archived entries[QUESTION_PAGE])
+{
+    size_t count = 0;
+    for (size_t i = 0; q->log && i < q->log->elements && i < QUESTION_PAGE; i++) {
+        const redisReply *entry = q->log->element[i];
+        entries[count].event = reply_entry_event(entry);
+        if (reply_entry_id(entry, &entries[count].id))
+            count++;
+        else
+            oddities_note(&q->context->oddities, "entry of a log not understood", sid_of(q), entry);
+    }
+    return count;
+}
+
+/* Of [key, event, …] the events. They are the caller's: free(). */
+static struct span *read_latest(const struct question *q, size_t *count)
+{
+    size_t n = q->latest ? q->latest->elements / 2 : 0;
+    struct span *events = n > 0 ? malloc(n * sizeof *events) : NULL;
+    *count = events ? n : 0;
+    if (n > 0 && !events)
+        q->context->oddities.relay->metrics.out_of_memory++;
+    for (size_t i = 0; i < *count; i++)
+        events[i] = reply_bytes(q->latest->element[2 * i + 1]);
+    return events;
+}
+
+static void answer_on(struct question *q, uint64_t now_ms)
+{
+    struct span *latest = read_latest(q, &q->reading.latest_count);
+    q->reading.latest = latest;
+    relay_read_on(q->context->oddities.relay, sid_of(q), q->ticket, &q->reading, now_ms);
+    free(latest);
+}
+
+static void answer(struct question *q)
+{
+    struct archived entries[QUESTION_PAGE];
+    struct relay *relay = q->context->oddities.relay;
+    uint64_t now_ms = uv_now(q->context->oddities.loop);
+    struct reading *r = &q->reading;
+    r->entries = entries;
+    r->count = read_entries(q, entries);
+    r->is_last = !q->log || q->log->elements < QUESTION_PAGE;
+    if (q->is_back)
+        relay_read_back(relay, sid_of(q), q->ticket, entries, r->count, r->is_last, now_ms);
+    else
+        answer_on(q, now_ms);
+    question_drop(q);
+    q->context->on_answered(q->context, q);
+}
+
+static void take(struct question *q, const redisReply *reply)
+{
+    enum question_part part = q->parts[q->taken++];
+    if (!parts[part].take(q, reply))
+        oddities_note(&q->context->oddities, parts[part].otherwise, sid_of(q), reply);
+    if (q->taken == q->sent)
+        answer(q);
+}
+
+/* Callback of the commands */
+
+static void on_reply(struct command *self, const redisReply *reply)
+{
+    struct question *q = (struct question *)((char *)self - offsetof(struct question, command));
+    if (reply)
+        take(q, reply);
+    else
+        question_drop(q);
+}

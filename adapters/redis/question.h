@@ -1,0 +1,83 @@
+/* A question about a session, from its asking to its answer: commands in one pipeline, whose replies are the parts of
+ * the answer.
+ *
+ *     read back   XREVRANGE log
+ *     read on     PUBSUB NUMSUB channel
+ *                 claim: MULTI, SET owner, PUBLISH takeover, EXEC     check: GET owner
+ *                 GET ack
+ *                 XRANGE log
+ *                 HGETALL latest
+ *
+ * The order counts: the session is this relay's before it is read, and `latest` is no older than the log. When the
+ * connection is lost before the last reply, all of it is asked again. */
+#ifndef REDIS_QUESTION_H
+#define REDIS_QUESTION_H
+
+#include <sys/queue.h>
+
+#include "adapters/redis/commands.h"
+#include "adapters/redis/oddities.h"
+#include "relay/sid.h"
+
+/* Entries of a log that are read at a time: a page of typical events, of some hundred bytes, fits in one read of the
+ * connection, and most prompts in two pages; but each entry may be a picture of megabytes, a page of which is in
+ * memory at once. */
+#define QUESTION_PAGE 64
+
+#define QUESTION_PARTS 8 /* at most */
+
+struct question;
+
+/* What all of them need. */
+struct question_context {
+    struct commands *commands;
+    const char *prefix;   /* of keys */
+    struct span ttl_ms;   /* session.ttl, in digits */
+    struct span name;     /* this relay's */
+    struct span takeover; /* the message by which it claims a session */
+    struct oddities oddities;
+    struct command told; /* of a message whose reply is of no interest */
+    /* The question is done, and the core has its answer. */
+    void (*on_answered)(struct question_context *self, struct question *q);
+};
+
+/* One reply that is due. */
+enum question_part {
+    PART_LISTENERS,
+    PART_QUEUED, /* MULTI, and what stands in the transaction */
+    PART_CLAIM,  /* EXEC */
+    PART_OWNER,
+    PART_ACK,
+    PART_LOG,
+    PART_LATEST,
+};
+
+struct question {
+    TAILQ_ENTRY(question) next; /* of the owner's lists */
+    struct question_context *context;
+    struct command command;
+    bool is_back;
+    enum join join;      /* of one that reads on */
+    struct stream_id at; /* before it, or from it */
+    uint64_t ticket;
+    enum question_part parts[QUESTION_PARTS]; /* in the order they were sent */
+    size_t sent, taken;                       /* of them; 0 sent: it is not under way */
+    redisReply *log, *latest;                 /* owned; NULL: none, or not yet */
+    struct reading reading;                   /* what else is known so far */
+    size_t sid_len;
+    uint8_t sid[SID_MAX_BYTES];
+};
+
+/* Begins one: the newest entries before `before`, newest first. */
+void question_back(struct question *q, struct question_context *context, struct span sid,
+                   struct stream_id before, uint64_t ticket);
+/* Or: the oldest from `from` on, oldest first. */
+void question_on(struct question *q, struct question_context *context, struct span sid, struct stream_id from,
+                 enum join join, uint64_t ticket);
+
+/* Asks, unless it is under way or there is no connection. The answer comes later. */
+void question_ask(struct question *q);
+/* Frees what it has been answered so far. */
+void question_drop(struct question *q);
+
+#endif
