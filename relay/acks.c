@@ -32,10 +32,13 @@ void acks_note(struct relay *r, struct session *s, uint64_t now_ms)
         join_list(r, s, STORE_SOON, now_ms + RELAY_STORE_MS);
 }
 
-void acks_rest(struct relay *r, struct session *s)
+void acks_rest(struct relay *r, struct session *s, uint64_t now_ms)
 {
-    if (s->store == STORE_AGAIN)
-        leave_list(r, s);
+    struct reached place;
+    leave_list(r, s);
+    s->is_stored = false;
+    if (session_place(s, &place))
+        join_list(r, s, STORE_SOON, now_ms + RELAY_STORE_MS);
 }
 
 void acks_forget(struct relay *r, struct session *s)
@@ -48,6 +51,7 @@ static void store(struct relay *r, struct session *s)
 {
     struct reached place;
     leave_list(r, s);
+    s->is_stored = s->is_stored && session_place(s, &place);
     if (!session_place(s, &place))
         return;
     r->ports.archive->store(r->ports.archive, session_sid(s), place.id, s->is_stored);

@@ -9,8 +9,8 @@
 
 /* The session's place may have changed. */
 void acks_note(struct relay *r, struct session *s, uint64_t now_ms);
-/* Its last socket has closed: it is not stored again. */
-void acks_rest(struct relay *r, struct session *s);
+/* Its last socket has closed: it is stored for the last time, so that it lives for a time to live from now. */
+void acks_rest(struct relay *r, struct session *s, uint64_t now_ms);
 /* It is another relay's matter, or is about to be freed. */
 void acks_forget(struct relay *r, struct session *s);
 

@@ -87,19 +87,22 @@ static bool may_ask(const struct relay *r, const struct catchup *c)
            (!c->has_newest || c->session->subscription == SUBSCRIPTION_ACTIVE);
 }
 
-/* A claim that was under way when the connection was lost may be in force, or another's may be by now. */
+/* A claim that was under way when the connection was lost is made again: whether it is in force nobody can tell. */
 static enum join join_of(const struct relay *r, const struct catchup *c)
 {
-    if (r->config.share)
+    if (r->config.share || c->has_joined)
         return JOIN_NONE;
-    switch (c->session->claim) {
-    case CLAIM_NONE:
+    if (c->session->claim != CLAIM_IN_FORCE)
         return JOIN_CLAIM;
-    case CLAIM_SENT:
-        return JOIN_CHECK;
-    default:
-        return c->is_gap ? JOIN_CHECK : JOIN_NONE;
-    }
+    return c->is_gap ? JOIN_CHECK : JOIN_NONE;
+}
+
+/* Who is not here any more claims nothing: that could be another relay's by now. */
+static bool is_wanted(const struct relay *r, const struct catchup *c)
+{
+    const struct cursor *newest = TAILQ_FIRST(&c->session->cursors);
+    return c->is_gap || !c->has_newest || (newest && newest->state != CURSOR_SILENT) ||
+           join_of(r, c) != JOIN_CLAIM;
 }
 
 static void ask_back(struct relay *r, struct catchup *c)
@@ -110,7 +113,7 @@ static void ask_back(struct relay *r, struct catchup *c)
 
 static void ask_on(struct relay *r, struct catchup *c)
 {
-    enum join join = c->has_joined ? JOIN_NONE : join_of(r, c);
+    enum join join = join_of(r, c);
     c->has_joined = true;
     if (join == JOIN_CLAIM)
         c->session->claim = CLAIM_SENT;
@@ -132,7 +135,9 @@ void catchup_pump(struct relay *r)
     struct catchup *c;
     while (r->asked < RELAY_READINGS_MAX && (c = TAILQ_FIRST(&r->queue))) {
         leave_queue(r, c);
-        if (may_ask(r, c))
+        if (!is_wanted(r, c))
+            lifetime_give_away(r, c->session);
+        else if (may_ask(r, c))
             ask(r, c);
     }
 }

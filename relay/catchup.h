@@ -56,7 +56,8 @@ int catchup_begin(struct relay *r, struct session *s, bool is_gap) __attribute__
 /* Gives it up, if there is one. What came live is lost. */
 void catchup_abandon(struct relay *r, struct session *s);
 
-/* Asks the next question when it may: the link is up, or the session's channel is subscribed now. */
+/* Asks the next question when it may: the link is up, or the session's channel is subscribed now. May free sessions that
+ * nobody wants any more, this one too. */
 void catchup_go_on(struct relay *r, struct session *s);
 /* The connection is lost: begins anew when it is back. What came live stays. */
 void catchup_restart(struct relay *r, struct session *s);

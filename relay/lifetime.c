@@ -87,7 +87,7 @@ void lifetime_open(struct relay *r, struct session *s)
 void lifetime_close(struct relay *r, struct session *s, uint64_t now_ms)
 {
     leave_open(r, s);
-    acks_rest(r, s);
+    acks_rest(r, s, now_ms);
     expire_later(r, s, now_ms);
     r->has_idle_logs = true;
     if (!s->has_log)

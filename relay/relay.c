@@ -192,8 +192,8 @@ void relay_subscribed(struct relay *r, struct span sid, uint64_t now_ms)
     TAILQ_FOREACH (c, &s->cursors, in_session)
         if (c->state == CURSOR_WAITING)
             resume_hold(r, c, now_ms);
-    catchup_go_on(r, s);
     resume_place(r, s, now_ms);
+    catchup_go_on(r, s);
 }
 
 /* Sockets */
