@@ -27,7 +27,7 @@ static void a_type_that_is_a_string_makes_a_text_event(void **state)
     assert_int_equal(e.data.len, 0);
     assert_int_equal(e.to, TO_ALL);
     assert_int_equal(e.keep, KEEP_BY_TYPE);
-    assert_int_equal(e.id.len, 0);
+    assert_true(stream_id_is_none(e.id));
 }
 
 static void expect_code(struct span message, uint32_t code)
