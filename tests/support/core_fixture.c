@@ -8,6 +8,8 @@
 
 #define OWNER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
+#define PAGE_MAX 256
+
 /* A broken test, not a broken promise. */
 static void require(bool holds, const char *what)
 {
@@ -48,219 +50,288 @@ const char *core_got(struct core_socket *socket)
 
 const char *core_calls(struct core *core)
 {
-    return give_out(core->calls, &core->calls_len);
+    return give_out(core->calls.text, &core->calls.len);
 }
 
-static void record_call(struct core *core, const char *verb, struct span what)
+const char *core_archived(struct core *core)
 {
-    record(core->calls, &core->calls_len, span_str(verb), what);
+    return give_out(core->archived.text, &core->archived.len);
 }
 
-/* The codec */
-
-/* The next word of a line; the line goes on behind it. */
-static struct span next_word(struct span *line)
+const char *core_notes(struct core *core)
 {
-    size_t n = 0;
-    while (n < line->len && line->bytes[n] != ' ')
-        n++;
-    struct span word = span_of(line->bytes, n);
-    n += n < line->len;
-    *line = span_of(line->bytes + n, line->len - n);
-    return word;
+    return give_out(core->notes.text, &core->notes.len);
 }
 
-/* The value of "key=…", which is looked for before " v=". False: there is none. */
-static bool find_value(struct span line, const char *key, struct span *value)
+static void record_line(struct core_record *r, const char *verb, struct span what)
 {
-    *value = SPAN_NONE;
-    for (struct span word = next_word(&line); word.len > 0; word = next_word(&line)) {
-        if (span_starts_with(word, "v="))
-            return false;
-        if (span_starts_with(word, key) && word.bytes[strlen(key)] == '=') {
-            *value = span_of(word.bytes + strlen(key) + 1, word.len - strlen(key) - 1);
-            return true;
-        }
+    record(r->text, &r->len, span_str(verb), what);
+}
+
+__attribute__((format(printf, 2, 3))) static void record_text(struct core_record *r, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    require(n >= 0 && (size_t)n < sizeof text, "a text is too long to record");
+    record(r->text, &r->len, SPAN_NONE, span_of(text, (size_t)n));
+}
+
+/* What Redis does later */
+
+static struct core_question *add_question(struct core *core, struct span sid)
+{
+    require(core->asked < CORE_QUESTIONS_MAX && sid.len < sizeof core->questions[0].sid,
+            "too many questions");
+    struct core_question *q = &core->questions[core->asked++];
+    *q = (struct core_question){.id = STREAM_ID_NONE};
+    memcpy(q->sid, sid.bytes, sid.len);
+    return q;
+}
+
+static void send_message(struct core *core, struct span sid, const char *type)
+{
+    struct core_question *q = add_question(core, sid);
+    q->kind = CORE_MESSAGE;
+    snprintf(q->message, sizeof q->message, "%s by=" CORE_NAME, type);
+}
+
+static bool is_subscribed(const struct core *core, struct span sid)
+{
+    const struct session *s = session_find(&core->relay.sessions, sid);
+    return core->relay.link_is_up && s && s->subscription == SUBSCRIPTION_ACTIVE;
+}
+
+static void hear(struct core *core, const struct core_question *q)
+{
+    if (is_subscribed(core, span_str(q->sid)))
+        (void)!relay_receive(&core->relay, span_str(q->sid), span_str(q->message), core->now_ms);
+}
+
+static void answer_back(struct core *core, const struct core_question *q)
+{
+    struct archived entries[PAGE_MAX];
+    bool is_last;
+    size_t n = memory_redis_back(core_stored(core, q->sid), q->id, entries, core->page, &is_last);
+    relay_read_back(&core->relay, span_str(q->sid), q->ticket, entries, n, is_last, core->now_ms);
+}
+
+static void answer_on(struct core *core, const struct core_question *q)
+{
+    struct archived entries[PAGE_MAX];
+    struct memory_session *s = core_stored(core, q->sid);
+    struct reading reading = {.entries = entries, .has_listeners = core->others_listen};
+    reading.owner = memory_redis_join(s, q->join, core->archive.name);
+    reading.count = memory_redis_on(s, q->id, entries, core->page, &reading.is_last);
+    reading.has_ack = s->has_ack;
+    reading.ack = s->has_ack ? s->ack : STREAM_ID_NONE;
+    reading.latest = s->latest;
+    reading.latest_count = s->latest_count;
+    if (q->join == JOIN_CLAIM) {
+        struct core_question claim = {.message = "relay.takeover by=" CORE_NAME};
+        memcpy(claim.sid, q->sid, sizeof claim.sid);
+        hear(core, &claim);
     }
-    return false;
+    relay_read_on(&core->relay, span_str(q->sid), q->ticket, &reading, core->now_ms);
 }
 
-static struct span value_of(struct span line, const char *key)
+static void answer(struct core *core, const struct core_question *q)
 {
-    struct span value;
-    find_value(line, key, &value);
-    return value;
+    switch (q->kind) {
+    case CORE_READ_BACK:
+        answer_back(core, q);
+        break;
+    case CORE_READ_ON:
+        answer_on(core, q);
+        break;
+    case CORE_MESSAGE:
+        hear(core, q);
+        break;
+    case CORE_DATA_LOST:
+        relay_data_lost(&core->relay);
+        break;
+    }
 }
 
-static long long number_of(struct span line, const char *key)
+static bool answer_oldest(struct core *core)
 {
-    char digits[24] = "";
-    struct span value = value_of(line, key);
-    require(value.len < sizeof digits, "a number is too long");
-    if (value.len > 0)
-        memcpy(digits, value.bytes, value.len);
-    return atoll(digits);
+    if (core->asked == 0)
+        return false;
+    struct core_question q = core->questions[0];
+    memmove(core->questions, core->questions + 1, --core->asked * sizeof q);
+    answer(core, &q);
+    return true;
 }
 
-static void read_addressee(struct span message, struct span channel_sid, struct event *e)
+bool core_answer(struct core *core)
 {
-    bool has_sid = find_value(message, "sid", &e->sid);
-    e->to = !has_sid ? TO_ALL : e->sid.len > 0 ? TO_SESSION : TO_NOBODY;
-    if (channel_sid.len == 0)
-        return;
-    e->to = TO_SESSION;
-    e->sid = channel_sid;
+    bool was_asked = answer_oldest(core);
+    relay_flush(&core->relay);
+    return was_asked;
 }
 
-static enum drop_reason decode(struct codec *self, struct span message, struct span channel_sid,
-                               struct event *event)
+/* After each call of the relay. */
+static void settle(struct core *core)
 {
-    (void)self;
-    struct span rest = message;
-    struct span type = next_word(&rest);
-    if (span_is(type, "malformed"))
-        return DROP_MALFORMED;
-    *event = (struct event){.type = type, .data = message, .worker = value_of(message, "worker")};
-    event->is_binary = span_starts_with(type, "#");
-    event->code = event->is_binary ? (uint32_t)(type.bytes[1] - '0') : 0;
-    struct span keep = value_of(message, "keep");
-    event->keep = span_is(keep, "yes") ? KEEP_ALWAYS : span_is(keep, "no") ? KEEP_NEWEST : KEEP_BY_TYPE;
-    read_addressee(message, channel_sid, event);
-    return DROP_NOTHING;
+    while (!core->holds_answers && core->relay.link_is_up && answer_oldest(core))
+        ;
+    relay_flush(&core->relay);
 }
 
-static struct frame *make_frame(const struct event *e)
-{
-    struct frame_builder b;
-    frame_builder_init(&b, e->data.len);
-    const uint8_t *picture = memmem(e->data.bytes, e->data.len, " v=", 3);
-    size_t before = e->code == 4 && picture ? (size_t)(picture - e->data.bytes) + 3 : 0;
-    frame_builder_add(&b, e->data.bytes, before);
-    if (before > 0)
-        frame_builder_mark_picture(&b, 1);
-    frame_builder_add(&b, e->data.bytes + before, e->data.len - before);
-    return frame_builder_finish(&b, e->is_binary ? FRAME_BINARY : FRAME_TEXT);
-}
-
-static enum drop_reason encode(struct codec *self, struct event *e, struct frame **frame)
-{
-    struct core *core = OWNER(self, struct core, codec);
-    if (value_of(e->data, "bad").len > 0)
-        return DROP_BAD_DATA;
-    e->prompt = value_of(e->data, "prompt");
-    e->node = value_of(e->data, "node");
-    e->display_node = value_of(e->data, "display");
-    e->is_blocked = value_of(e->data, "blocked").len > 0;
-    struct span format = value_of(e->data, "format");
-    e->picture = span_is(format, "JPEG") ? PICTURE_JPEG : format.len > 0 ? PICTURE_OTHER : PICTURE_NONE;
-    core->encoded += frame != NULL;
-    core->looked_at += frame == NULL;
-    if (!frame)
-        return DROP_NOTHING;
-    *frame = make_frame(e);
-    return *frame ? DROP_NOTHING : DROP_NO_MEMORY;
-}
-
-static enum drop_reason read_share(struct codec *self, const struct event *e, int64_t *share)
-{
-    (void)self;
-    *share = number_of(e->data, "share");
-    return value_of(e->data, "share").len > 0 ? DROP_NOTHING : DROP_BAD_DATA;
-}
-
-static enum drop_reason read_heartbeat(struct codec *self, struct span data, struct heartbeat *h)
-{
-    (void)self;
-    *h = (struct heartbeat){.boot = value_of(data, "boot"),
-                            .sid = value_of(data, "busy"),
-                            .prompt = value_of(data, "prompt"),
-                            .queue_remaining = number_of(data, "share"),
-                            .at_ms = number_of(data, "at"),
-                            .is_gone = memmem(data.bytes, data.len, "gone", 4) != NULL};
-    return h->is_gone || h->boot.len > 0 ? DROP_NOTHING : DROP_BAD_DATA;
-}
-
-static struct span read_str(struct codec *self, struct span value)
-{
-    (void)self;
-    return value;
-}
-
-static struct frame *text_frame(const char *text)
-{
-    struct frame_builder b;
-    frame_builder_init(&b, strlen(text));
-    frame_builder_add_str(&b, text);
-    return frame_builder_finish(&b, FRAME_TEXT);
-}
-
-static struct frame *make_status(struct codec *self, int64_t queue_remaining, struct span sid)
-{
-    char text[256];
-    if (OWNER(self, struct core, codec)->status_fails)
-        return NULL;
-    snprintf(text, sizeof text, "status %lld%s%.*s", (long long)queue_remaining, sid.len > 0 ? " sid=" : "",
-             (int)sid.len, sid.len > 0 ? (const char *)sid.bytes : "");
-    return text_frame(text);
-}
-
-static struct frame *make_executing(struct codec *self, struct span node)
-{
-    (void)self;
-    char text[SESSION_VALUE_MAX + 64];
-    snprintf(text, sizeof text, "executing node=%.*s", (int)node.len, (const char *)node.bytes);
-    return text_frame(text);
-}
-
-/* Redis */
+/* The ports */
 
 static void subscribe(struct channels *self, struct span sid)
 {
-    record_call(OWNER(self, struct core, channels), "subscribe ", sid);
+    record_line(&OWNER(self, struct core, channels)->calls, "subscribe ", sid);
 }
 
 static void unsubscribe(struct channels *self, struct span sid)
 {
-    record_call(OWNER(self, struct core, channels), "unsubscribe ", sid);
+    record_line(&OWNER(self, struct core, channels)->calls, "unsubscribe ", sid);
+}
+
+/* An id as text, in one of a few buffers. */
+static const char *id_text(struct stream_id id)
+{
+    static char texts[4][STREAM_ID_TEXT_BYTES];
+    static unsigned next;
+    char *text = texts[next++ % 4];
+    if (id.ms == UINT64_MAX)
+        return "max";
+    stream_id_format(id, text);
+    return text;
+}
+
+static void read_back(struct archive *self, struct span sid, struct stream_id before, uint64_t ticket)
+{
+    struct core *core = OWNER(self, struct core, archive);
+    struct core_question *q = add_question(core, sid);
+    *q = (struct core_question){.kind = CORE_READ_BACK, .id = before, .ticket = ticket};
+    memcpy(q->sid, sid.bytes, sid.len);
+    record_text(&core->archived, "back %s before %s", q->sid, id_text(before));
+}
+
+static void read_on(struct archive *self, struct span sid, struct stream_id from, enum join join,
+                    uint64_t ticket)
+{
+    static const char *const joins[] = {"claim", "check", "none"};
+    struct core *core = OWNER(self, struct core, archive);
+    require(is_subscribed(core, sid), "read_on before the channel is subscribed");
+    struct core_question *q = add_question(core, sid);
+    *q = (struct core_question){.kind = CORE_READ_ON, .id = from, .join = join, .ticket = ticket};
+    memcpy(q->sid, sid.bytes, sid.len);
+    record_text(&core->archived, "on %s from %s %s", q->sid, id_text(from), joins[join]);
+}
+
+static void store(struct archive *self, struct span sid, struct stream_id ack, bool is_again)
+{
+    struct core *core = OWNER(self, struct core, archive);
+    struct memory_session *s = memory_redis_session(core->redis, sid);
+    if (!memory_redis_store(s, ack, is_again))
+        add_question(core, sid)->kind = CORE_DATA_LOST;
+    record_text(&core->archived, "store %s %s%s", s->sid, id_text(ack), is_again ? " again" : "");
+}
+
+static void leave(struct archive *self, struct span sid, bool forgets)
+{
+    struct core *core = OWNER(self, struct core, archive);
+    struct memory_session *s = memory_redis_session(core->redis, sid);
+    if (forgets)
+        memory_redis_forget(s, core->archive.name, core->relay.config.share);
+    send_message(core, sid, "relay.left");
+    record_text(&core->archived, "leave %s%s", s->sid, forgets ? " forgets" : "");
 }
 
 static void lost(struct registry *self, const struct worker *w, bool is_restart, struct span node)
 {
-    char text[512];
-    int n =
-        snprintf(text, sizeof text, "%.*s boot=%.*s busy=%.*s prompt=%.*s node=%.*s%s", (int)w->id.len,
-                 (const char *)w->id.bytes, (int)w->boot.len, (const char *)w->boot.bytes, (int)w->sid.len,
-                 (const char *)w->sid.bytes, (int)w->prompt.len, (const char *)w->prompt.bytes, (int)node.len,
-                 (const char *)node.bytes, is_restart ? " restart" : "");
-    record_call(OWNER(self, struct core, registry), "lost ", span_of(text, (size_t)n));
+    record_text(&OWNER(self, struct core, registry)->calls,
+                "lost %.*s boot=%.*s busy=%.*s prompt=%.*s node=%.*s%s", (int)w->id.len,
+                (const char *)w->id.bytes, (int)w->boot.len, (const char *)w->boot.bytes, (int)w->sid.len,
+                (const char *)w->sid.bytes, (int)w->prompt.len, (const char *)w->prompt.bytes, (int)node.len,
+                (const char *)node.bytes, is_restart ? " restart" : "");
+}
+
+static void note(struct journal *self, enum note n, struct span sid)
+{
+    static const char *const names[NOTES_COUNT] = {
+        [NOTE_GAP] = "gap ",
+        [NOTE_DATA_LOST] = "data lost ",
+        [NOTE_TAKEN_OVER] = "taken over ",
+        [NOTE_GIVEN_UP] = "given up ",
+    };
+    record_line(&OWNER(self, struct core, journal)->notes, names[n], sid);
+}
+
+/* Redis */
+
+struct memory_session *core_stored(struct core *core, const char *sid)
+{
+    return memory_redis_session(core->redis, span_str(sid));
 }
 
 void core_confirm(struct core *core, const char *sid)
 {
-    relay_subscribed(&core->relay, span_str(sid));
-    relay_flush(&core->relay);
+    relay_subscribed(&core->relay, span_str(sid), core->now_ms);
+    settle(core);
+}
+
+void core_link_down(struct core *core)
+{
+    relay_link_down(&core->relay, core->now_ms);
+    settle(core);
+}
+
+struct sids {
+    size_t count;
+    struct span items[64];
+};
+
+static void gather(struct session *s, void *arg)
+{
+    struct sids *sids = arg;
+    if (s->subscription == SUBSCRIPTION_ASKED && sids->count < 64)
+        sids->items[sids->count++] = session_sid(s);
+}
+
+void core_link_up(struct core *core)
+{
+    struct sids sids = {0};
+    relay_link_up(&core->relay, core->now_ms);
+    if (!core->holds_confirmations)
+        session_each(&core->relay.sessions, gather, &sids);
+    for (size_t i = 0; i < sids.count; i++)
+        relay_subscribed(&core->relay, sids.items[i], core->now_ms);
+    settle(core);
 }
 
 void core_entry(struct core *core, const char *worker, const char *entry)
 {
     relay_worker_entry(&core->relay, span_str(worker), span_str(entry), core->now_ms);
-    relay_flush(&core->relay);
+    settle(core);
 }
 
-__attribute__((format(printf, 3, 0))) static enum drop_reason receive(struct core *core, const char *sid,
-                                                                      const char *format, va_list arguments)
+/* Messages */
+
+__attribute__((format(printf, 1, 0))) static struct span print(const char *format, va_list arguments)
 {
     static char text[70000];
     int n = vsnprintf(text, sizeof text, format, arguments);
     require(n >= 0 && (size_t)n < sizeof text, "the message is too long");
-    return relay_receive(&core->relay, span_str(sid), span_of(text, (size_t)n), core->now_ms);
+    return span_of(text, (size_t)n);
+}
+
+static enum drop_reason receive(struct core *core, const char *sid, struct span message)
+{
+    return relay_receive(&core->relay, span_str(sid), message, core->now_ms);
 }
 
 enum drop_reason core_receive(struct core *core, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    enum drop_reason reason = receive(core, "", format, arguments);
+    enum drop_reason reason = receive(core, "", print(format, arguments));
     va_end(arguments);
     return reason;
 }
@@ -269,7 +340,7 @@ enum drop_reason core_receive_on(struct core *core, const char *sid, const char 
 {
     va_list arguments;
     va_start(arguments, format);
-    enum drop_reason reason = receive(core, sid, format, arguments);
+    enum drop_reason reason = receive(core, sid, print(format, arguments));
     va_end(arguments);
     return reason;
 }
@@ -278,26 +349,53 @@ void core_publish(struct core *core, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    require(receive(core, "", format, arguments) == DROP_NOTHING, "a message was dropped");
+    require(receive(core, "", print(format, arguments)) == DROP_NOTHING, "a message was dropped");
     va_end(arguments);
-    relay_flush(&core->relay);
+    settle(core);
 }
 
 void core_flush(struct core *core)
 {
-    relay_flush(&core->relay);
+    settle(core);
+}
+
+static void run_script(struct core *core, const char *sid, struct span event, bool is_heard)
+{
+    char message[1024];
+    struct span copy;
+    struct stream_id id;
+    bool has_id = memory_redis_publish(core->redis, span_str(sid), event, &copy, &id);
+    int n = snprintf(message, sizeof message, "%s%s%s%.*s", has_id ? "id=" : "", has_id ? id_text(id) : "",
+                     has_id ? " " : "", (int)copy.len, (const char *)copy.bytes);
+    require(n >= 0 && (size_t)n < sizeof message, "the message is too long");
+    if (is_heard && is_subscribed(core, span_str(sid)))
+        (void)!receive(core, sid, span_of(message, (size_t)n));
+    settle(core);
+}
+
+void core_script(struct core *core, const char *sid, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    run_script(core, sid, print(format, arguments), true);
+    va_end(arguments);
+}
+
+void core_script_unheard(struct core *core, const char *sid, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    run_script(core, sid, print(format, arguments), false);
+    va_end(arguments);
 }
 
 /* Sockets */
 
 static void record_frame(struct core_socket *socket, const struct frame *f)
 {
-    static const uint8_t old_form[8] = {0, 0, 0, 1, 0, 0, 0, 1};
-    struct span payload = frame_payload(f);
-    bool is_old_form = payload.len >= 8 && memcmp(payload.bytes, old_form, 8) == 0;
-    if (is_old_form)
-        payload = span_of(payload.bytes + 8, payload.len - 8);
-    record(socket->text, &socket->text_len, span_str(is_old_form ? "#1 " : ""), payload);
+    bool is_old_form;
+    struct span line = line_of_frame(f, &is_old_form);
+    record(socket->text, &socket->text_len, span_str(is_old_form ? "#1 " : ""), line);
 }
 
 static bool has_room(const struct core_socket *socket, const struct frame *f)
@@ -320,7 +418,8 @@ static void write_socket(struct sockets *self, struct cursor *c)
     (void)self;
     struct core_socket *socket = OWNER(c, struct core_socket, cursor);
     struct frame *frames[3];
-    require(c->state == CURSOR_LIVE && !c->is_blocked, "a socket was written to that must not be");
+    require(c->state == CURSOR_LIVE || c->state == CURSOR_HELD, "a silent socket was written to");
+    require(!c->is_blocked, "a blocked socket was written to");
     for (int n = 1; n > 0 && !c->is_blocked && !socket->has_failed;) {
         n = cursor_peek(c, frames, 3);
         socket->has_failed = n < 0;
@@ -342,8 +441,10 @@ int core_connect(struct core *core, struct core_socket *socket, const char *sid)
     socket->text_len = 0;
     int rc = relay_attach(&core->relay, &socket->cursor, span_str(sid), core->now_ms);
     if (rc == 0 && !core->holds_confirmations)
-        relay_subscribed(&core->relay, span_str(sid));
-    relay_flush(&core->relay);
+        relay_subscribed(&core->relay, span_str(sid), core->now_ms);
+    if (rc == 0 && !socket->holds_flags)
+        relay_settled(&core->relay, &socket->cursor, core->now_ms);
+    settle(core);
     return rc;
 }
 
@@ -353,12 +454,32 @@ void core_open(struct core *core, struct core_socket *socket, const char *sid)
     socket->text_len = 0;
 }
 
+void core_tell_flags(struct core_socket *socket, bool wants_metadata)
+{
+    socket->cursor.wants_metadata = wants_metadata;
+    relay_settled(&socket->core->relay, &socket->cursor, socket->core->now_ms);
+    settle(socket->core);
+}
+
+void core_acknowledge(struct core_socket *socket)
+{
+    cursor_ask(&socket->cursor);
+    relay_acknowledge(&socket->core->relay, &socket->cursor, socket->core->now_ms);
+    settle(socket->core);
+}
+
 void core_close(struct core_socket *socket)
 {
     if (!socket->cursor.session)
         return;
     relay_detach(&socket->core->relay, &socket->cursor, socket->core->now_ms);
-    relay_flush(&socket->core->relay);
+    settle(socket->core);
+}
+
+void core_leave(struct core_socket *socket)
+{
+    relay_page_left(&socket->core->relay, &socket->cursor, socket->core->now_ms);
+    core_close(socket);
 }
 
 void core_stall(struct core_socket *socket)
@@ -380,7 +501,7 @@ void core_drain(struct core_socket *socket)
 
 void core_reply(struct core_socket *socket, const char *text)
 {
-    struct frame *f = text_frame(text);
+    struct frame *f = line_frame(text);
     require(f && cursor_push(&socket->cursor, f) == 0, "a reply could not be pushed");
     relay_writable(&socket->core->relay, &socket->cursor);
 }
@@ -399,13 +520,19 @@ struct relay_config core_config(void)
 int core_init(struct core *core, const struct relay_config *config)
 {
     static const uint64_t seed[2] = {1, 2};
-    *core = (struct core){
-        .codec = {decode, encode, read_share, read_heartbeat, read_str, make_status, make_executing},
-        .channels = {subscribe, unsubscribe},
-        .registry = {lost},
-        .sockets = {write_socket},
-        .now_ms = 10000};
-    struct ports ports = {&core->codec, &core->channels, &core->registry, &core->sockets};
+    static struct memory_redis redis;
+    memory_redis_init(&redis);
+    *core = (struct core){.channels = {subscribe, unsubscribe},
+                          .archive = {span_str(CORE_NAME), read_back, read_on, store, leave},
+                          .registry = {lost},
+                          .sockets = {write_socket},
+                          .journal = {note},
+                          .page = 100,
+                          .redis = &redis,
+                          .now_ms = 10000};
+    line_codec_init(&core->codec);
+    struct ports ports = {&core->codec.codec, &core->channels, &core->archive,
+                          &core->registry,    &core->sockets,  &core->journal};
     int rc = relay_init(&core->relay, config, &ports, seed);
     if (rc < 0)
         return rc;
@@ -426,6 +553,7 @@ void core_advance(struct core *core, uint64_t ms)
     for (uint64_t next = relay_next_ms(&core->relay); next <= end; next = relay_next_ms(&core->relay)) {
         core->now_ms = next > core->now_ms ? next : core->now_ms;
         relay_tick(&core->relay, core->now_ms);
+        settle(core);
         require(++turns < 10000, "relay_next_ms() asks to be woken again and again");
     }
     core->now_ms = end;

@@ -9,6 +9,7 @@ static int with_config(struct relay_config config)
     for (size_t i = 0; i < sizeof sockets / sizeof *sockets; i++) {
         sockets[i]->cursor.wants_metadata = false;
         sockets[i]->keeps_no_text = false;
+        sockets[i]->holds_flags = false;
     }
     return core_init(&core, &config);
 }

@@ -26,6 +26,8 @@ void connect_to(struct core_socket *socket, const char *sid);
 
 #define expect_got(socket, text)     assert_string_equal(core_got(socket), text)
 #define expect_calls(text)           assert_string_equal(core_calls(&core), text)
+#define expect_archived(text)        assert_string_equal(core_archived(&core), text)
+#define expect_notes(text)           assert_string_equal(core_notes(&core), text)
 #define expect_dropped(reason, call) assert_int_equal(call, reason)
 
 #endif

@@ -50,7 +50,9 @@ static struct frame *frame_of(const char *metadata, const char *text)
 static void append(struct fixture *f, const char *metadata, const char *text, uint64_t key)
 {
     bool replaced;
-    assert_int_equal(log_append(&f->session->log, frame_of(metadata, text), key, 0, &roomy, &replaced), 0);
+    assert_int_equal(
+        log_append(&f->session->log, frame_of(metadata, text), (struct place){.key = key}, &roomy, &replaced),
+        0);
 }
 
 /* What peek would give at most max of: "a b". */

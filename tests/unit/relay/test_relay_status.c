@@ -217,7 +217,7 @@ static void a_prompts_end_arrives_also_when_its_status_cannot_be_made(void **sta
 {
     (void)state;
     core_open(&core, &a, "a");
-    core.status_fails = true;
+    core.codec.status_fails = true;
     core_publish(&core, "executing sid=a prompt=p node=");
     expect_got(&a, "executing sid=a prompt=p node=\n");
     assert_int_equal(relay_measure(&core.relay)->out_of_memory, 1);
@@ -227,12 +227,13 @@ static void a_status_that_cannot_be_made_is_tried_again_an_interval_later(void *
 {
     (void)state;
     core_open(&core, &a, "a");
-    core.status_fails = true;
+    core.codec.status_fails = true;
+    core_advance(&core, RELAY_STORE_MS);
     core_publish(&core, "status worker=w share=1");
     assert_int_equal(relay_next_ms(&core.relay), core.now_ms + 250);
     core_advance(&core, 1000);
     expect_got(&a, "");
-    core.status_fails = false;
+    core.codec.status_fails = false;
     core_advance(&core, 250);
     expect_got(&a, "status 1\n");
     assert_int_equal(relay_measure(&core.relay)->out_of_memory, 5);
@@ -240,16 +241,20 @@ static void a_status_that_cannot_be_made_is_tried_again_an_interval_later(void *
 
 /* The last executing node */
 
-static void returning_client_is_told_the_last_executing_node(void **state)
+static void returning_client_is_told_the_last_executing_node_when_it_is_not_replayed(void **state)
 {
     (void)state;
     core_open(&core, &a, "a");
     core_publish(&core, "executing sid=a prompt=p node=1");
+    core_acknowledge(&a);
     core_close(&a);
-    core_publish(&core, "executing sid=a prompt=p node=2");
-    core_publish(&core, "progress sid=a prompt=p node=2 v=1");
+    core_publish(&core, "progress sid=a prompt=p node=1 v=1");
     connect_to(&a, "a");
-    expect_got(&a, "status 0 sid=a\nexecuting node=2\n");
+    expect_got(&a, "status 0 sid=a\nexecuting node=1\nprogress sid=a prompt=p node=1 v=1\n");
+    core_publish(&core, "executing sid=a prompt=p node=2");
+    core_close(&a);
+    connect_to(&a, "a");
+    expect_got(&a, "status 0 sid=a\nprogress sid=a prompt=p node=1 v=1\nexecuting sid=a prompt=p node=2\n");
 }
 
 static void the_node_for_display_is_the_one_that_is_told(void **state)
@@ -450,10 +455,10 @@ static void workers_are_not_lost_while_nobody_could_be_heard(void **state)
 {
     (void)state;
     core_publish(&core, "relay.worker worker=w boot=b share=2 at=1");
-    relay_link_down(&core.relay);
+    core_link_down(&core);
     core_advance(&core, 60000);
     expect_calls("");
-    relay_link_up(&core.relay, core.now_ms);
+    core_link_up(&core);
     core_advance(&core, 999);
     expect_calls("");
     core_advance(&core, 1);
@@ -527,7 +532,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_status_that_cannot_be_made_is_tried_again_an_interval_later, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(returning_client_is_told_the_last_executing_node, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            returning_client_is_told_the_last_executing_node_when_it_is_not_replayed, setup, teardown),
         cmocka_unit_test_setup_teardown(the_node_for_display_is_the_one_that_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_client_that_was_never_here_is_told_the_node_too, setup, teardown),
         cmocka_unit_test_setup_teardown(before_the_first_node_nothing_is_told, setup, teardown),

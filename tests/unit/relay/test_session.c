@@ -234,14 +234,62 @@ static void a_prompts_start_makes_the_last_status_an_old_one(void **state)
     session_table_deinit(&t);
 }
 
+static void expect_place(const struct session *s, uint64_t seq)
+{
+    struct reached place = {0, STREAM_ID_NONE};
+    assert_int_equal(session_place(s, &place), seq > 0);
+    assert_int_equal(place.seq, seq);
+}
+
+static void a_clients_place_is_that_of_the_least_advanced_socket_open_or_left(void **state)
+{
+    (void)state;
+    struct session_table t = new_table();
+    struct session *s = add(&t, "a");
+    struct cursor live = {.acked = {.seq = 8}, .state = CURSOR_LIVE},
+                  behind = {.acked = {.seq = 6}, .state = CURSOR_LIVE},
+                  held = {.acked = {.seq = 1}, .state = CURSOR_HELD},
+                  silent = {.acked = {.seq = 2}, .state = CURSOR_SILENT};
+    expect_place(s, 0);
+    TAILQ_INSERT_HEAD(&s->cursors, &silent, in_session);
+    TAILQ_INSERT_HEAD(&s->cursors, &held, in_session);
+    expect_place(s, 0);
+    TAILQ_INSERT_HEAD(&s->cursors, &live, in_session);
+    expect_place(s, 8);
+    TAILQ_INSERT_HEAD(&s->cursors, &behind, in_session);
+    expect_place(s, 6);
+    s->has_left = true;
+    s->left.seq = 7;
+    expect_place(s, 6);
+    s->left.seq = 3;
+    expect_place(s, 3);
+    session_table_deinit(&t);
+}
+
+static void a_prompt_that_executes_is_needed_from_its_beginning(void **state)
+{
+    (void)state;
+    struct session_table t = new_table();
+    struct session *s = add(&t, "a");
+    s->log.next_seq = 10;
+    s->start_seq = 4;
+    assert_int_equal(session_needed_from(s), 10);
+    s->is_executing = true;
+    assert_int_equal(session_needed_from(s), 4);
+    s->has_left = true;
+    s->left.seq = 2;
+    assert_int_equal(session_needed_from(s), 2);
+    session_table_deinit(&t);
+}
+
 static void the_least_advanced_socket_that_receives_decides_what_is_needed(void **state)
 {
     (void)state;
     struct session_table t = new_table();
     struct session *s = add(&t, "a");
     s->log.next_seq = 10;
-    struct cursor live = {.seq = 8, .state = CURSOR_LIVE}, waiting = {.seq = 6, .state = CURSOR_WAITING},
-                  silent = {.seq = 2, .state = CURSOR_SILENT};
+    struct cursor live = {.seq = 9, .acked = {.seq = 8}, .state = CURSOR_LIVE},
+                  waiting = {.seq = 6, .state = CURSOR_WAITING}, silent = {.seq = 2, .state = CURSOR_SILENT};
     TAILQ_INSERT_HEAD(&s->cursors, &silent, in_session);
     assert_int_equal(session_needed_from(s), 10);
     TAILQ_INSERT_HEAD(&s->cursors, &live, in_session);
@@ -267,6 +315,8 @@ int main(void)
         cmocka_unit_test(an_end_that_names_no_prompt_ends_what_executes),
         cmocka_unit_test(what_is_no_id_but_a_heap_of_data_is_not_remembered),
         cmocka_unit_test(a_prompts_start_makes_the_last_status_an_old_one),
+        cmocka_unit_test(a_clients_place_is_that_of_the_least_advanced_socket_open_or_left),
+        cmocka_unit_test(a_prompt_that_executes_is_needed_from_its_beginning),
         cmocka_unit_test(the_least_advanced_socket_that_receives_decides_what_is_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
