@@ -6,21 +6,87 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 
+from chromium import Browser  # noqa: E402
 from comfyui import ComfyUI  # noqa: E402
 from servers import Redis, Relay  # noqa: E402
+from tab import Tab  # noqa: E402
+from wire import Wire  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def redis_server():
+def shared_redis():
     server = Redis()
     yield server
     server.stop()
 
 
 @pytest.fixture
+def redis_server(shared_redis):
+    """With nothing in it."""
+    shared_redis.client.flushall()
+    return shared_redis
+
+
+@pytest.fixture(scope="session")
+def browser():
+    b = Browser()
+    yield b
+    b.stop()
+
+
+@pytest.fixture
+def relay(redis_server):
+    with Relay(redis_server) as r:
+        yield r
+
+
+@pytest.fixture
+def other(redis_server):
+    with Relay(redis_server) as r:
+        yield r
+
+
+@pytest.fixture(params=[1, 2], ids=["one relay", "two relays"])
+def relays(request):
+    return [request.getfixturevalue(name) for name in ("relay", "other")[:request.param]]
+
+
+@pytest.fixture
+def make_wire():
+    made = []
+
+    def make(relay):
+        made.append(Wire(relay.address))
+        return made[-1]
+
+    yield make
+    for w in made:
+        w.close()
+
+
+@pytest.fixture
+def wire(make_wire, relays):
+    """What lies between clients and relays; at first it leads to the first."""
+    return make_wire(relays[0])
+
+
+@pytest.fixture
+def open_tab(browser, redis_server):
+    """open_tab(relays) opens session.html there."""
+    made = []
+
+    def make(relays, **options):
+        made.append(Tab(browser, redis_server, relays, **options))
+        return made[-1]
+
+    yield make
+    for t in made:
+        t.close()
+
+
+@pytest.fixture
 def start(redis_server):
     """start(recording) -> ComfyUI in front of a relay."""
-    redis_server.client.flushall()
     with Relay(redis_server, ws__ping_interval="300ms") as relay:
         started = []
 
