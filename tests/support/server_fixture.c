@@ -12,11 +12,18 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#define ALARM_MS 120000 /* a bound for a hanging test, not a measure: the machine may be busy */
+
 static void on_alarm(uv_timer_t *timer)
 {
     (void)timer;
-    fprintf(stderr, "nothing has come for 20 s\n");
+    fprintf(stderr, "what the test waits for has not come\n");
     abort();
+}
+
+static void on_clock(uv_timer_t *clock)
+{
+    (void)clock; /* it wakes the loop */
 }
 
 void set_up(struct fixture *f)
@@ -26,7 +33,10 @@ void set_up(struct fixture *f)
     memset(f, 0, sizeof *f);
     uv_loop_init(&f->loop);
     uv_timer_init(&f->loop, &f->alarm);
+    uv_timer_init(&f->loop, &f->clock);
+    uv_timer_start(&f->alarm, on_alarm, ALARM_MS, 0);
     assert_int_equal(core_init(&f->core, &config), 0);
+    f->core.now_ms = uv_now(&f->loop);
     strcpy(f->directory, "/tmp/test-server-XXXXXX");
     assert_non_null(mkdtemp(f->directory));
     snprintf(f->listen, sizeof f->listen, "unix:%s/socket", f->directory);
@@ -55,6 +65,7 @@ void tear_down(struct fixture *f)
 {
     server_close(f->server);
     uv_close((uv_handle_t *)&f->alarm, NULL);
+    uv_close((uv_handle_t *)&f->clock, NULL);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&f->loop), 0);
     assert_int_equal(f->core.relay.metrics.connections, 0);
@@ -62,18 +73,42 @@ void tear_down(struct fixture *f)
     assert_int_equal(rmdir(f->directory), 0);
 }
 
+static void tick(struct fixture *f)
+{
+    if (!f->clock_stands) {
+        f->core.now_ms = uv_now(&f->loop);
+        relay_tick(&f->core.relay, f->core.now_ms);
+    }
+    core_flush(&f->core);
+}
+
 void turn(struct fixture *f)
 {
-    uv_timer_start(&f->alarm, on_alarm, 20000, 0);
     uv_run(&f->loop, UV_RUN_NOWAIT);
-    core_flush(&f->core);
+    tick(f);
 }
 
 void wait_turn(struct fixture *f)
 {
-    uv_timer_start(&f->alarm, on_alarm, 20000, 0);
+    uint64_t next = f->clock_stands ? UINT64_MAX : relay_next_ms(&f->core.relay), now = uv_now(&f->loop);
+    if (next == UINT64_MAX)
+        uv_timer_stop(&f->clock);
+    else
+        uv_timer_start(&f->clock, on_clock, next > now ? next - now : 0, 0);
     uv_run(&f->loop, UV_RUN_ONCE);
-    core_flush(&f->core);
+    tick(f);
+}
+
+void wait_ms(struct fixture *f, uint64_t ms)
+{
+    uv_timer_t timer;
+    uint64_t until = uv_now(&f->loop) + ms;
+    uv_timer_init(&f->loop, &timer);
+    uv_timer_start(&timer, on_clock, ms, 0);
+    while (uv_now(&f->loop) < until)
+        wait_turn(f);
+    uv_close((uv_handle_t *)&timer, NULL);
+    turn(f);
 }
 
 int connect_socket(struct fixture *f)
@@ -83,4 +118,18 @@ int connect_socket(struct fixture *f)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     return fd;
+}
+
+uint64_t wait_closed(struct fixture *f, enum close_reason reason)
+{
+    while (f->core.relay.metrics.closed[reason] == 0)
+        wait_turn(f);
+    return f->core.relay.metrics.closed[reason];
+}
+
+void publish_big(struct fixture *f, const char *head, int number)
+{
+    static char filler[60001];
+    memset(filler, 'x', sizeof filler - 1);
+    core_publish(&f->core, "%s v=%06d %s", head, number, filler);
 }

@@ -10,7 +10,9 @@
 
 struct fixture {
     uv_loop_t loop;
-    uv_timer_t alarm; /* a test that waits for ever fails */
+    uv_timer_t alarm;  /* a test that waits for ever fails */
+    uv_timer_t clock;  /* the core's: it has the loop's time */
+    bool clock_stands; /* for the core: it does nothing by time */
     struct core core;
     struct options options;
     struct logger logger;
@@ -27,6 +29,14 @@ void tear_down(struct fixture *f);
 /* One turn of the loop and the flush that follows; with what there is to do, or waiting for the next event. */
 void turn(struct fixture *f);
 void wait_turn(struct fixture *f);
+/* Goes on for so long: what the server has to do by then is done. */
+void wait_ms(struct fixture *f, uint64_t ms);
+
+/* Waits until a connection was closed for this reason. Returns how many were. */
+uint64_t wait_closed(struct fixture *f, enum close_reason reason);
+
+/* "<head> v=<number> …" of 60 KB for all or, by the head, for a session. */
+void publish_big(struct fixture *f, const char *head, int number);
 
 /* A client's end of a connection: it does not block, and is the caller's to close. */
 int connect_socket(struct fixture *f);

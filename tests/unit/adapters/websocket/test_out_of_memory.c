@@ -47,7 +47,7 @@ static void receive_all(struct fixture *f, int fd)
         settle(f);
 }
 
-static void publish_big(struct fixture *f)
+static void receive_big(struct fixture *f)
 {
     static char filler[60001];
     memset(filler, 'x', sizeof filler - 1);
@@ -65,7 +65,7 @@ static void live(struct fixture *f)
     send_bytes(f, fd, "\x01\x8b\0\0\0\0{\"type\":\"fe", 17);
     send_bytes(f, fd, "\x80\x8d\0\0\0\0ature_flags\"}", 19);
     for (int i = 0; i < 8; i++)
-        publish_big(f);
+        receive_big(f);
     send_bytes(f, fd, "\x89\x81\0\0\0\0p\x89\x81\0\0\0\0q", 14);
     send_bytes(f, fd, "\x89\x81\0\0\0\0r", 7);
     receive_all(f, fd);
