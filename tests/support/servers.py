@@ -44,6 +44,12 @@ def free_port():
                 return port
 
 
+def is_sanitized(binary=BINARY):
+    """Then it costs a multiple."""
+    with open(binary, "rb") as f:
+        return b"__asan_init" in f.read()
+
+
 def until(condition, what, timeout=TIMEOUT):
     """Waits for something outside of this process that gives no sign when it happens."""
     end = time.monotonic() + timeout
@@ -110,6 +116,12 @@ class Redis:
         self.client.close()
         self.process.kill()
         self.process.wait()
+
+    def wipe(self):
+        """Between kill and start: it has lost all its data."""
+        for name in os.listdir(self.dir):
+            path = os.path.join(self.dir, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
     def stop(self):
         self.kill()
