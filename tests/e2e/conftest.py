@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 
 from chromium import Browser  # noqa: E402
 from comfyui import ComfyUI  # noqa: E402
+from interrupted import InterruptedComfyUI  # noqa: E402
 from servers import Redis, Relay  # noqa: E402
 from tab import Tab  # noqa: E402
 from wire import Wire  # noqa: E402
@@ -82,6 +83,21 @@ def open_tab(browser, redis_server):
     yield make
     for t in made:
         t.close()
+
+
+@pytest.fixture
+def interrupted(redis_server, make_wire):
+    """interrupted(recording, place, interrupt) -> ComfyUI in front of a relay, whose client is interrupted at this place."""
+    with Relay(redis_server) as relay:
+        started = []
+
+        def one(recording, place, interrupt):
+            started.append(InterruptedComfyUI(make_wire(relay), redis_server, recording, place, interrupt))
+            return started[-1]
+
+        yield one
+        for c in started:
+            c.close()
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ PLACES = [3, 6, 9, 12, 13, 18, 22, 27, 31, 33]
 class RecordedRun:
     """The events of one prompt for a session. Places in it are counted from its first event; `at` is the next one."""
 
-    def __init__(self, server, sid, recording="b_success_flags", all_kept=False):
+    def __init__(self, server, sid, recording="b_success_flags", prompt_id=None, all_kept=False):
         self.publisher, self.sid, self.at = Publisher(server), sid, 0
-        played = Run(recording, str(uuid.uuid4()), sid)
+        played = Run(recording, prompt_id or str(uuid.uuid4()), sid)
         self.events = [msgpack.unpackb(packed, strict_map_key=False) for _, packed in played.packed()]
         if all_kept:
             self.events = [{"keep": True, **e} for e in self.events]
@@ -29,6 +29,7 @@ class RecordedRun:
 
     def play(self, to):
         """Publishes all events before this place; returns the newest that the session was sent."""
+        assert to >= self.at, f"place {to} is behind {self.at}"
         for event in self.events[self.at:to]:
             self.publisher.script(event)
         self.at = to

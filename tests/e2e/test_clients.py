@@ -132,12 +132,12 @@ def test_websockets_with_its_pings_on_runs_to_the_end(recording, start):
 # ---- the browser -------------------------------------------------------------------------------------------------
 
 @RECORDINGS
-def test_browser_sees_every_frame_of_the_run(recording, start):
+def test_browser_sees_every_frame_of_the_run(recording, start, browser):
     with_flags = recording == "b_success_flags"
     with open(os.path.join(HERE, "page.html"), "rb") as f:
         page = f.read().replace(b"FLAGS", b"true" if with_flags else b"false")
     comfy = start(recording, page)
-    node("browser.mjs", f"http://{comfy.host}/page")
+    browser.open().goto(f"http://{comfy.host}/page").wait("window.reported")
     report = comfy.wait_report(10)
     run = comfy.runs[report["prompt"]]
     assert report["ended"] == run.prompt_id and list(report["history"]) == [run.prompt_id]
