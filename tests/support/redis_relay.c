@@ -41,6 +41,7 @@ void redis_relay_init(struct redis_relay *r, uv_loop_t *loop, const char *url)
         .redis_prefix = (char *)"comfy",
         .redis_password_file = (char *)"",
         .session_ttl_ms = 60000,
+        .session_duplicate = DUPLICATE_SHARE,
         .session_log_events = 4096,
         .session_log_bytes = 128 << 20,
         .limits_message_bytes = 64 << 20,
@@ -60,11 +61,14 @@ const char *redis_relay_open(struct redis_relay *r)
                                   .worker_timeout_ms = o->worker_timeout_ms,
                                   .log = {.events = o->session_log_events, .bytes = o->session_log_bytes},
                                   .message_bytes = o->limits_message_bytes,
-                                  .share = true};
+                                  .share = o->session_duplicate == DUPLICATE_SHARE};
+    journal_init(&r->journal, r->loop, &r->logger);
     struct ports ports = {.codec = codec_msgpack(),
                           .channels = redis_channels(r->redis),
+                          .archive = redis_archive(r->redis),
                           .registry = redis_registry(r->redis),
-                          .sockets = &r->sockets};
+                          .sockets = &r->sockets,
+                          .journal = &r->journal.port};
     if (relay_init(&r->relay, &config, &ports, (const uint64_t[]){1, 2}) < 0)
         abort();
     r->ticker = ticker_open(r->loop, &r->relay);

@@ -4,6 +4,7 @@
 
 #include <sys/queue.h>
 
+#include "adapters/process/journal.h"
 #include "adapters/process/ticker.h"
 #include "adapters/redis/redis.h"
 
@@ -26,13 +27,14 @@ struct redis_relay {
     size_t log_len;
     struct relay relay;
     struct sockets sockets;
+    struct log_journal journal;
     LIST_HEAD(, relay_socket) attached;
     struct ticker *ticker;
     struct redis *redis;
     char why[REDIS_WHY_BYTES]; /* it could not be opened */
 };
 
-/* A session lives 60 s, a worker is lost after 300 ms. Options may be changed before redis_relay_open(). */
+/* A session lives 60 s, all its sockets receive, a worker is lost after 300 ms. Options may be changed before redis_relay_open(). */
 void redis_relay_init(struct redis_relay *r, uv_loop_t *loop, const char *url);
 /* NULL, or why it cannot. */
 const char *redis_relay_open(struct redis_relay *r);

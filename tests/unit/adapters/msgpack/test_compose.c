@@ -53,6 +53,34 @@ static void the_end_is_executing_with_node_null(void **state)
     expect_composed(c, "s", "{\"type\":\"executing\",\"data\":{\"node\":null,\"prompt_id\":\"p\"}}");
 }
 
+/* Composed and read again: {type, {by: name}}, and no more. */
+static void expect_by(struct composed c, struct span bytes, enum effect effect, const char *name)
+{
+    struct span copy = exact_copy(span_of(c.bytes, c.len)), by;
+    struct codec *codec = codec_msgpack();
+    struct event event;
+    expect_span(copy, bytes);
+    expect_reason(receive(copy, span_str("s"), &event, NULL), DROP_NOTHING);
+    assert_int_equal(event_effect(&event), effect);
+    expect_reason(codec->read_sender(codec, event.data, &by), DROP_NOTHING);
+    expect_span(by, span_str(name));
+    free_copy(copy);
+    free(c.bytes);
+}
+
+static void relays_tell_each_other_by_name(void **state)
+{
+    (void)state;
+    struct composed c;
+    struct span name = span_str("0123456789abcdef");
+    assert_int_equal(compose_takeover(name, &c), 0);
+    expect_by(c, BYTES("\x82" TYPE "\256relay.takeover" DATA "\x81\242by\2600123456789abcdef"),
+              EFFECT_TAKEOVER, "0123456789abcdef");
+    assert_int_equal(compose_left(name, &c), 0);
+    expect_by(c, BYTES("\x82" TYPE "\252relay.left" DATA "\x81\242by\2600123456789abcdef"), EFFECT_LEFT,
+              "0123456789abcdef");
+}
+
 #define EVENT(type, data) BYTES("\x82" TYPE type DATA data)
 #define PROMPT_P          "\xa9prompt_id\xa1p"
 
@@ -96,6 +124,7 @@ int main(void)
         cmocka_unit_test(a_lost_worker_makes_the_error_of_the_contract),
         cmocka_unit_test(an_unknown_node_is_null),
         cmocka_unit_test(the_end_is_executing_with_node_null),
+        cmocka_unit_test(relays_tell_each_other_by_name),
         cmocka_unit_test(the_events_that_end_a_prompt_are_known_in_a_log),
         cmocka_unit_test(what_does_not_end_this_prompt_is_known_too),
         cmocka_unit_test(a_malformed_entry_ends_nothing),

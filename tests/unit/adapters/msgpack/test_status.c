@@ -201,6 +201,37 @@ static void an_executing_carries_the_node_whatever_value_it_is(void **state)
                 "{\"type\":\"executing\",\"data\":{\"node\":null}}");
 }
 
+static enum drop_reason read_sender(struct span data, struct span *name)
+{
+    struct codec *codec = codec_msgpack();
+    struct span copy = exact_copy(data);
+    enum drop_reason why = codec->read_sender(codec, copy, name);
+    if (why == DROP_NOTHING)
+        *name = span_of(data.bytes + (name->bytes - copy.bytes), name->len);
+    free_copy(copy);
+    return why;
+}
+
+static void a_relay_says_its_name(void **state)
+{
+    (void)state;
+    struct span name;
+    expect_reason(read_sender(BYTES("\x82\242by\2440a1b\241x\x90"), &name), DROP_NOTHING);
+    expect_span(name, BYTES("0a1b"));
+}
+
+static void a_relay_without_a_name_is_none(void **state)
+{
+    (void)state;
+    struct span name;
+    expect_reason(read_sender(BYTES("\x80"), &name), DROP_BAD_DATA);
+    expect_reason(read_sender(BYTES("\x81\242by\x07"), &name), DROP_BAD_DATA);
+    expect_reason(read_sender(BYTES("\x81\242by\xa0"), &name), DROP_BAD_DATA);
+    expect_reason(read_sender(BYTES("\x90"), &name), DROP_BAD_DATA);
+    expect_reason(read_sender(SPAN_NONE, &name), DROP_BAD_DATA);
+    expect_reason(read_sender(BYTES("\x81\242by\2440a1"), &name), DROP_TRUNCATED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +245,8 @@ int main(void)
         cmocka_unit_test(a_worker_that_leaves_says_only_that),
         cmocka_unit_test(a_heartbeat_without_boot_or_queue_is_dropped),
         cmocka_unit_test(a_heartbeat_is_checked_whole),
+        cmocka_unit_test(a_relay_says_its_name),
+        cmocka_unit_test(a_relay_without_a_name_is_none),
         cmocka_unit_test(the_text_of_a_string_is_empty_when_it_is_none),
         cmocka_unit_test(a_status_carries_the_number_and_for_its_first_time_the_sid),
         cmocka_unit_test(an_executing_carries_the_node_whatever_value_it_is),

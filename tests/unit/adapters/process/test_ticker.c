@@ -28,8 +28,10 @@ static void ignore_write(struct sockets *self, struct cursor *c)
 /* A relay with nothing at its edges. */
 struct fixture {
     struct channels channels;
+    struct archive archive; /* of which nothing is asked: there is no connection */
     struct registry registry;
     struct sockets sockets;
+    struct journal journal;
     struct relay relay;
     struct ticker *ticker;
     uv_loop_t loop;
@@ -45,7 +47,12 @@ static void begin(struct fixture *f)
     const uint64_t seed[2] = {1, 2};
     *f = (struct fixture){
         .channels = {ignore_channel, ignore_channel}, .registry = {ignore_loss}, .sockets = {ignore_write}};
-    const struct ports ports = {codec_msgpack(), &f->channels, &f->registry, &f->sockets};
+    const struct ports ports = {.codec = codec_msgpack(),
+                                .channels = &f->channels,
+                                .archive = &f->archive,
+                                .registry = &f->registry,
+                                .sockets = &f->sockets,
+                                .journal = &f->journal};
     assert_int_equal(relay_init(&f->relay, &config, &ports, seed), 0);
     assert_int_equal(uv_loop_init(&f->loop), 0);
     f->ticker = ticker_open(&f->loop, &f->relay);

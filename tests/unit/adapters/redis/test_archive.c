@@ -1,0 +1,878 @@
+/* What Redis keeps of sessions, asked of a real one: the core is a recorder of answers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "adapters/redis/archive.h"
+#include "tests/support/await.h"
+#include "tests/support/redis_server.h"
+
+#define CHANNEL "comfy:sid:{s}"
+#define LOG     CHANNEL ":log"
+#define LATEST  CHANNEL ":latest"
+#define ACK     CHANNEL ":ack"
+#define OWNER   CHANNEL ":owner"
+#define TTL_MS  60000
+#define TOLD    8192
+
+struct fixture {
+    struct redis_server server;
+    redisContext *listener; /* to CHANNEL */
+    uv_loop_t loop;
+    struct logger logger;
+    char *log; /* of the logger */
+    size_t log_len;
+    struct link_config config;
+    struct options options;
+    struct commands commands;
+    struct commands_user user;
+    struct session_archive archive;
+    struct relay relay;
+    char name[ARCHIVE_NAME_LEN + 1];
+    int finished, closed;
+    int wanted;
+};
+
+/* What the core was told, a line each. */
+static char told[TOLD];
+static int answers, losses;
+
+static void tell(const char *format, ...)
+{
+    size_t used = strlen(told);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(told + used, sizeof told - used, format, args);
+    va_end(args);
+}
+
+static void tell_entries(const struct archived *entries, size_t count)
+{
+    char id[STREAM_ID_TEXT_BYTES];
+    for (size_t i = 0; i < count; i++) {
+        stream_id_format(entries[i].id, id);
+        tell(" %s=%.*s", id, (int)entries[i].event.len,
+             entries[i].event.len > 0 ? (const char *)entries[i].event.bytes : "");
+    }
+}
+
+void relay_read_back(struct relay *r, struct span sid, uint64_t ticket, const struct archived *entries,
+                     size_t count, bool is_last, uint64_t now_ms)
+{
+    (void)r;
+    (void)now_ms;
+    tell("%.*s %u back", (int)sid.len, sid.bytes, (unsigned)ticket);
+    tell_entries(entries, count);
+    tell(is_last ? " last\n" : "\n");
+    answers++;
+}
+
+void relay_read_on(struct relay *r, struct span sid, uint64_t ticket, const struct reading *reading,
+                   uint64_t now_ms)
+{
+    static const char *const owners[] = {"?", "nobody", "us", "another"};
+    char id[STREAM_ID_TEXT_BYTES];
+    (void)r;
+    (void)now_ms;
+    tell("%.*s %u on", (int)sid.len, sid.bytes, (unsigned)ticket);
+    tell_entries(reading->entries, reading->count);
+    stream_id_format(reading->ack, id);
+    tell("%s owner=%s ack=%s", reading->is_last ? " last" : "", owners[reading->owner],
+         reading->has_ack ? id : "none");
+    tell(reading->has_listeners ? " listeners" : "");
+    for (size_t i = 0; i < reading->latest_count; i++)
+        tell(" latest=%.*s", (int)reading->latest[i].len, reading->latest[i].bytes);
+    tell("\n");
+    answers++;
+}
+
+void relay_data_lost(struct relay *r)
+{
+    (void)r;
+    losses++;
+}
+
+static struct fixture *of_user(struct commands_user *user)
+{
+    return (struct fixture *)((char *)user - offsetof(struct fixture, user));
+}
+
+static void on_up(struct commands_user *user)
+{
+    archive_go_on(&of_user(user)->archive);
+}
+
+static void on_finished(struct commands_user *user)
+{
+    of_user(user)->finished++;
+}
+
+static void on_closed(struct commands_user *user)
+{
+    of_user(user)->closed++;
+}
+
+static void listen_to_channel(struct fixture *f)
+{
+    f->listener = redisConnectUnix(f->server.socket);
+    redisSetTimeout(f->listener, (struct timeval){.tv_sec = 10});
+    freeReplyObject(redisCommand(f->listener, "SUBSCRIBE %s", CHANNEL));
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = *state = calloc(1, sizeof *f);
+    told[0] = '\0';
+    answers = losses = 0;
+    redis_server_start(&f->server, NULL);
+    listen_to_channel(f);
+    f->logger = (struct logger){.stream = open_memstream(&f->log, &f->log_len), .level = LOG_DEBUG};
+    f->options = (struct options){.redis_prefix = (char *)"comfy", .session_ttl_ms = TTL_MS};
+    f->config = (struct link_config){.loop = &f->loop,
+                                     .logger = &f->logger,
+                                     .where = "there",
+                                     .idle_ms = 60000,
+                                     .dead_ms = 60000,
+                                     .address = {.path = f->server.socket}};
+    f->user = (struct commands_user){on_up, on_finished, on_closed};
+    return uv_loop_init(&f->loop);
+}
+
+/* Everything is closed, and the loop has nothing left. */
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    commands_close(&f->commands);
+    archive_deinit(&f->archive);
+    bool has_ended = await_end(&f->loop) && f->closed == 1;
+    redisFree(f->listener);
+    redis_server_stop(&f->server);
+    fclose(f->logger.stream);
+    free(f->log);
+    free(f);
+    return has_ended ? 0 : -1;
+}
+
+/* Waiting */
+
+static bool is_up(void *arg)
+{
+    return commands_is_up(&((struct fixture *)arg)->commands);
+}
+
+static bool is_down(void *arg)
+{
+    return !is_up(arg);
+}
+
+static bool is_answered(void *arg)
+{
+    return answers >= ((struct fixture *)arg)->wanted;
+}
+
+static bool is_quiet(void *arg)
+{
+    return ((struct fixture *)arg)->commands.under_way.count == 0;
+}
+
+static bool is_finished(void *arg)
+{
+    return ((struct fixture *)arg)->finished > 0;
+}
+
+static void await_or_fail(struct fixture *f, bool (*is_done)(void *arg), const char *what)
+{
+    if (!await(&f->loop, is_done, f))
+        fail_msg("waited in vain for %s; told:\n%slog:\n%s", what, told, f->log);
+}
+
+static void open_archive(struct fixture *f)
+{
+    commands_init(&f->commands, &f->config, &f->user);
+    assert_int_equal(archive_init(&f->archive, &f->commands, &f->config, &f->options), 0);
+    archive_open(&f->archive, &f->relay);
+    memcpy(f->name, f->archive.name, ARCHIVE_NAME_LEN);
+    commands_open(&f->commands);
+}
+
+static struct archive *open_connected(void **state)
+{
+    struct fixture *f = *state;
+    open_archive(f);
+    await_or_fail(f, is_up, "the connection");
+    return &f->archive.port;
+}
+
+/* What was told since the last time, when so many answers have come. */
+static void expect_told(struct fixture *f, int count, const char *text)
+{
+    f->wanted = count;
+    await_or_fail(f, is_answered, "answers");
+    assert_string_equal(told, text);
+    assert_int_equal(answers, count);
+    told[0] = '\0';
+    answers = 0;
+}
+
+/* Until all that was sent is answered. */
+static void settle(struct fixture *f)
+{
+    await_or_fail(f, is_quiet, "the replies");
+}
+
+/* Writes what was asked, and reads nothing: Redis is paused, or this is one turn of the loop. */
+static void send_all(struct fixture *f)
+{
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_int_equal(f->commands.outgoing.len, 0);
+    assert_true(f->commands.under_way.count > 0);
+}
+
+/* The session in Redis */
+
+static void do_in_redis(struct fixture *f, const char *command)
+{
+    freeReplyObject(redis_server_do(&f->server, command));
+}
+
+static void expect_key(struct fixture *f, const char *key, const char *value)
+{
+    redisReply *reply = redis_server_do(&f->server, "GET %s", key);
+    if (value)
+        assert_string_equal(reply->str ? reply->str : "(nil)", value);
+    else
+        assert_int_equal(reply->type, REDIS_REPLY_NIL);
+    freeReplyObject(reply);
+}
+
+static void expect_expiry(struct fixture *f, const char *key)
+{
+    assert_in_range(redis_server_count(&f->server, "PTTL %s", key), TTL_MS - 30000, TTL_MS);
+}
+
+/* The newest that was said on the channel is {"type":type,"data":{"by":our name}}. */
+static void expect_heard(struct fixture *f, const char *type)
+{
+    char want[128];
+    redisReply *message = NULL;
+    int len = snprintf(want, sizeof want, "\x82\xa4type%c%s\xa4%s\x81\xa2%s\xb0%s",
+                       (char)(0xa0 + strlen(type)), type, "data", "by", f->name);
+    assert_int_equal(redisGetReply(f->listener, (void **)&message), REDIS_OK);
+    assert_int_equal(message->element[2]->len, len);
+    assert_memory_equal(message->element[2]->str, want, (size_t)len);
+    freeReplyObject(message);
+}
+
+/* Nothing more was said: the next message is the one of this call. */
+static void expect_silence(struct fixture *f)
+{
+    redisReply *message = NULL;
+    redis_server_count(&f->server, "PUBLISH %s end", CHANNEL);
+    assert_int_equal(redisGetReply(f->listener, (void **)&message), REDIS_OK);
+    assert_string_equal(message->element[2]->str, "end");
+    freeReplyObject(message);
+}
+
+static struct stream_id id(uint64_t ms, uint64_t n)
+{
+    return (struct stream_id){ms, n};
+}
+
+static void fill_log(struct fixture *f, int count)
+{
+    for (int i = 1; i <= count; i++) {
+        char letter[2] = {(char)('A' + i % 26), '\0'};
+        freeReplyObject(redis_server_do(&f->server, "XADD %s %d-1 e %s", LOG, i, letter));
+    }
+}
+
+/* Reading back */
+
+static void newest_entries_come_newest_first(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    fill_log(f, 3);
+    a->read_back(a, span_str("s"), STREAM_ID_MAX, 7);
+    assert_int_equal(answers, 0);
+    expect_told(f, 1, "s 7 back 3-1=D 2-1=C 1-1=B last\n");
+    a->read_back(a, span_str("s"), id(3, 1), 8);
+    a->read_back(a, span_str("s"), id(1, 1), 9);
+    a->read_back(a, span_str("unknown"), STREAM_ID_MAX, 10);
+    expect_told(f, 3, "s 8 back 2-1=C 1-1=B last\ns 9 back last\nunknown 10 back last\n");
+}
+
+static void log_longer_than_a_page_is_read_page_by_page(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    fill_log(f, 2 * QUESTION_PAGE);
+    a->read_back(a, span_str("s"), STREAM_ID_MAX, 1);
+    f->wanted = 1;
+    await_or_fail(f, is_answered, "an answer");
+    assert_non_null(strstr(told, "s 1 back 128-1=Y 127-1=X "));
+    assert_non_null(strstr(told, " 65-1=N\n"));
+    told[0] = '\0';
+    answers = 0;
+    a->read_on(a, span_str("s"), id(64, 1), JOIN_NONE, 2);
+    await_or_fail(f, is_answered, "an answer");
+    assert_non_null(strstr(told, "s 2 on 64-1=M 65-1=N "));
+    assert_non_null(strstr(told, " 127-1=X owner="));
+    told[0] = '\0';
+    answers = 0;
+    a->read_on(a, span_str("s"), id(127, 1), JOIN_NONE, 3);
+    expect_told(f, 1, "s 3 on 127-1=X 128-1=Y last owner=? ack=none\n");
+}
+
+/* The event is what stands in the field e, wherever that is; an entry without one keeps its place. */
+static void entries_of_another_form_are_empty_events(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "XADD " LOG " 1-1 a 1 e ONE z 2");
+    do_in_redis(f, "XADD " LOG " 2-1 other TWO");
+    do_in_redis(f, "XADD " LOG " 3-1 x e");
+    a->read_back(a, span_str("s"), STREAM_ID_MAX, 1);
+    expect_told(f, 1, "s 1 back 3-1= 2-1= 1-1=ONE last\n");
+}
+
+/* Reading on */
+
+static void all_that_is_known_of_a_session_comes_in_one_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    fill_log(f, 3);
+    do_in_redis(f, "HSET " LATEST " progress P preview Q");
+    do_in_redis(f, "SET " ACK " 2-1");
+    a->read_on(a, span_str("s"), id(2, 1), JOIN_NONE, 5);
+    a->read_on(a, span_str("unknown"), STREAM_ID_NONE, JOIN_NONE, 6);
+    expect_told(f, 2,
+                "s 5 on 2-1=C 3-1=D last owner=? ack=2-1 latest=P latest=Q\nunknown 6 on last owner=? "
+                "ack=none\n");
+    expect_silence(f);
+}
+
+static void client_that_has_had_nothing_has_a_place(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "SET " ACK " 0-0");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 1);
+    expect_told(f, 1, "s 1 on last owner=? ack=0-0\n");
+}
+
+/* One is the relay itself. */
+static void another_listener_on_the_channel_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 1);
+    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
+    redisContext *second = redisConnectUnix(f->server.socket);
+    freeReplyObject(redisCommand(second, "SUBSCRIBE %s", CHANNEL));
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 2);
+    expect_told(f, 1, "s 2 on last owner=? ack=none listeners\n");
+    redisFree(second);
+}
+
+static void claim_is_stored_and_told(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "SET " OWNER " other");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, 1);
+    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
+    expect_key(f, OWNER, f->name);
+    expect_expiry(f, OWNER);
+    expect_heard(f, "relay.takeover");
+    expect_silence(f);
+}
+
+static void owner_is_checked_and_not_changed(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 1);
+    expect_told(f, 1, "s 1 on last owner=nobody ack=none\n");
+    do_in_redis(f, "SET " OWNER " other");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 2);
+    expect_told(f, 1, "s 2 on last owner=another ack=none\n");
+    expect_key(f, OWNER, "other");
+    freeReplyObject(redis_server_do(&f->server, "SET %s %s", OWNER, f->name));
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 3);
+    expect_told(f, 1, "s 3 on last owner=us ack=none\n");
+    expect_silence(f);
+}
+
+/* The commands as the server saw them, but for their times. */
+static void expect_monitored(redisContext *monitor, const char *const *want, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        redisReply *line = NULL;
+        assert_int_equal(redisGetReply(monitor, (void **)&line), REDIS_OK);
+        const char *command = strchr(line->str, '"');
+        assert_string_equal(command ? command : line->str, want[i]);
+        freeReplyObject(line);
+    }
+}
+
+static void reading_on_has_its_effects_in_this_order(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    redisContext *monitor = redisConnectUnix(f->server.socket);
+    char set[128], publish[128];
+    snprintf(set, sizeof set, "\"SET\" \"" OWNER "\" \"%s\" \"PX\" \"60000\"", f->name);
+    snprintf(publish, sizeof publish,
+             "\"PUBLISH\" \"" CHANNEL "\" \"\\x82\\xa4type\\xaerelay.takeover\\xa4data\\x81\\xa2by\\xb0%s\"",
+             f->name);
+    const char *const want[] = {"\"PUBSUB\" \"NUMSUB\" \"" CHANNEL "\"",
+                                "\"MULTI\"",
+                                set,
+                                publish,
+                                "\"EXEC\"",
+                                "\"GET\" \"" ACK "\"",
+                                "\"XRANGE\" \"" LOG "\" \"5-7\" \"+\" \"COUNT\" \"64\"",
+                                "\"HGETALL\" \"" LATEST "\""};
+    redisSetTimeout(monitor, (struct timeval){.tv_sec = 10});
+    freeReplyObject(redisCommand(monitor, "MONITOR"));
+    a->read_on(a, span_str("s"), id(5, 7), JOIN_CLAIM, 1);
+    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
+    expect_monitored(monitor, want, sizeof want / sizeof *want);
+    redisFree(monitor);
+}
+
+static long long server_stat(struct fixture *f, const char *name)
+{
+    redisReply *info = redis_server_do(&f->server, "INFO stats");
+    const char *at = strstr(info->str, name);
+    assert_non_null(at);
+    long long n = strtoll(at + strlen(name), NULL, 10);
+    freeReplyObject(info);
+    return n;
+}
+
+/* One read for all of them, and one for the question about it. */
+static void what_is_asked_in_one_turn_goes_out_in_one_write(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    long long before = server_stat(f, "total_reads_processed:");
+    for (unsigned i = 0; i < 20; i++)
+        a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, i);
+    f->wanted = 20;
+    await_or_fail(f, is_answered, "answers");
+    assert_int_equal(server_stat(f, "total_reads_processed:") - before, 2);
+}
+
+/* What goes wrong */
+
+static void keys_of_another_type_are_stepped_over_and_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "SET " LOG " text");
+    do_in_redis(f, "SET " LATEST " text");
+    do_in_redis(f, "LPUSH " ACK " text");
+    do_in_redis(f, "LPUSH " OWNER " text");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 1);
+    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
+    assert_int_equal(f->relay.metrics.redis_errors, 4);
+    a->read_back(a, span_str("s"), STREAM_ID_MAX, 2);
+    expect_told(f, 1, "s 2 back last\n");
+    assert_int_equal(f->relay.metrics.redis_errors, 5);
+}
+
+static void place_that_is_none_is_unknown(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "SET " ACK " nonsense");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 1);
+    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
+    assert_int_equal(f->relay.metrics.redis_errors, 1);
+}
+
+static int count_logged(struct fixture *f, const char *text)
+{
+    int n = 0;
+    for (const char *at = f->log; (at = strstr(at, text)); at += strlen(text))
+        n++;
+    return n;
+}
+
+static void flood_of_errors_is_told_a_few_times_and_names_no_session(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "SET comfy:sid:{secret-session-id-of-someone}:log text");
+    for (unsigned i = 0; i < 100; i++)
+        a->read_back(a, span_str("secret-session-id-of-someone"), STREAM_ID_MAX, i);
+    f->wanted = 100;
+    await_or_fail(f, is_answered, "answers");
+    assert_int_equal(f->relay.metrics.redis_errors, 100);
+    assert_in_range(count_logged(f, "log of a session not read"), 1, 10);
+    assert_in_range(count_logged(f, "WRONGTYPE"), 1, 10);
+    assert_int_equal(count_logged(f, "secret-session"), 0);
+}
+
+static void what_the_user_may_not_read_is_empty(void **state)
+{
+    struct fixture *f = *state;
+    do_in_redis(f, "ACL SETUSER relay on >pw ~* &* +@all -xrange -multi -@pubsub");
+    f->config.user = "relay";
+    f->config.password = "pw";
+    struct archive *a = open_connected(state);
+    fill_log(f, 1);
+    do_in_redis(f, "SET " ACK " 1-1");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 1);
+    expect_told(f, 1, "s 1 on last owner=? ack=1-1\n");
+    assert_int_equal(f->relay.metrics.redis_errors, 2);
+}
+
+/* A claim that cannot be stored silences the other relay all the same. */
+static void claim_is_told_when_redis_has_no_memory_left(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "CONFIG SET maxmemory 1");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, 1);
+    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
+    expect_key(f, OWNER, NULL);
+    expect_heard(f, "relay.takeover");
+    assert_true(f->relay.metrics.redis_errors > 0);
+}
+
+static void question_without_a_connection_is_answered_when_there_is_one(void **state)
+{
+    struct fixture *f = *state;
+    fill_log(f, 1);
+    open_archive(f);
+    struct archive *a = &f->archive.port;
+    a->read_back(a, span_str("s"), STREAM_ID_MAX, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 2);
+    expect_told(f, 2, "s 1 back 1-1=B last\ns 2 on 1-1=B last owner=? ack=none\n");
+}
+
+/* Redis has all of the commands, and ends without a word. */
+static void question_whose_answer_is_lost_is_asked_again_and_answered_once(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "CLIENT PAUSE 60000");
+    a->read_back(a, span_str("s"), STREAM_ID_MAX, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 2);
+    send_all(f);
+    redis_server_kill(&f->server);
+    await_or_fail(f, is_down, "the loss");
+    assert_int_equal(answers, 0);
+    redis_server_restart(&f->server);
+    fill_log(f, 2);
+    a->read_back(a, span_str("s"), id(2, 1), 3);
+    f->wanted = 3;
+    await_or_fail(f, is_answered, "answers");
+    expect_told(f, 3,
+                "s 1 back 2-1=C 1-1=B last\ns 2 on 1-1=B 2-1=C last owner=nobody ack=none\n"
+                "s 3 back 1-1=B last\n");
+    settle(f);
+    assert_int_equal(answers, 0);
+}
+
+/* The first replies have come, the rest has not: nothing of them is left when it is asked again. */
+static void half_an_answer_is_no_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    fill_log(f, 2);
+    do_in_redis(f, "HSET " LATEST " k NEWEST");
+    do_in_redis(f, "SET " ACK " 1-1");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 1);
+    struct question *q = TAILQ_FIRST(&f->archive.asked);
+    const redisReply early = {.type = REDIS_REPLY_ARRAY};
+    q->command.on_reply(&q->command, &early); /* of NUMSUB, of no elements */
+    assert_int_equal(q->taken, 1);
+    redis_server_count(&f->server, "CLIENT KILL TYPE normal SKIPME yes");
+    expect_told(f, 1, "s 1 on 1-1=B 2-1=C last owner=nobody ack=1-1 latest=NEWEST\n");
+}
+
+/* As many as the core asks at a time, and the one it asks while it is answered. */
+static void as_many_questions_as_the_core_asks_have_room(void **state)
+{
+    struct fixture *f = *state;
+    open_archive(f);
+    struct archive *a = &f->archive.port;
+    for (unsigned i = 0; i < ARCHIVE_QUESTIONS; i++)
+        a->read_back(a, span_str("s"), STREAM_ID_MAX, i);
+    f->wanted = ARCHIVE_QUESTIONS;
+    await_or_fail(f, is_answered, "answers");
+    for (unsigned i = 0; i < ARCHIVE_QUESTIONS; i++)
+        a->read_back(a, span_str("s"), STREAM_ID_MAX, i);
+    f->wanted = 2 * ARCHIVE_QUESTIONS;
+    await_or_fail(f, is_answered, "answers");
+    assert_int_equal(answers, 2 * ARCHIVE_QUESTIONS);
+}
+
+/* Storing */
+
+static void place_is_stored_for_a_time_to_live(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    a->store(a, span_str("s"), id(1526919030474, 55), false);
+    settle(f);
+    expect_key(f, ACK, "1526919030474-55");
+    expect_expiry(f, ACK);
+    a->store(a, span_str("s"), STREAM_ID_NONE, true);
+    settle(f);
+    expect_key(f, ACK, "0-0");
+    assert_int_equal(losses, 0);
+}
+
+static void owner_lives_on_with_the_place_whoever_it_is(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "SET " OWNER " other PX 5000");
+    a->store(a, span_str("s"), id(1, 1), false);
+    a->store(a, span_str("s"), id(1, 1), true);
+    settle(f);
+    expect_key(f, OWNER, "other");
+    expect_expiry(f, OWNER);
+    do_in_redis(f, "DEL " OWNER);
+    a->store(a, span_str("s"), id(1, 1), true);
+    settle(f);
+    expect_key(f, OWNER, NULL);
+}
+
+static void place_that_is_not_there_any_more_means_that_redis_lost_its_data(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    a->store(a, span_str("s"), id(1, 1), false);
+    settle(f);
+    do_in_redis(f, "FLUSHALL");
+    a->store(a, span_str("s"), id(2, 1), true);
+    settle(f);
+    assert_int_equal(losses, 1);
+    expect_key(f, ACK, "2-1");
+    a->store(a, span_str("s"), id(3, 1), true);
+    settle(f);
+    assert_int_equal(losses, 1);
+}
+
+/* It was lost with the connection, and never was in Redis. */
+static void place_that_was_never_stored_is_no_lost_data(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "CLIENT PAUSE 60000");
+    a->store(a, span_str("s"), id(1, 1), false);
+    send_all(f);
+    redis_server_kill(&f->server);
+    await_or_fail(f, is_down, "the loss");
+    a->store(a, span_str("t"), id(1, 1), false);
+    redis_server_restart(&f->server);
+    await_or_fail(f, is_up, "the connection");
+    a->store(a, span_str("s"), id(2, 1), true);
+    a->store(a, span_str("t"), id(2, 1), true);
+    settle(f);
+    assert_int_equal(losses, 0);
+    expect_key(f, ACK, "2-1");
+}
+
+static void place_forgotten_by_another_relay_under_share_is_no_lost_data(void **state)
+{
+    struct fixture *f = *state;
+    f->options.session_duplicate = DUPLICATE_SHARE;
+    struct archive *a = open_connected(state);
+    a->store(a, span_str("s"), id(1, 1), true);
+    settle(f);
+    assert_int_equal(losses, 0);
+    expect_key(f, ACK, "1-1");
+    expect_key(f, OWNER, NULL);
+}
+
+static void place_that_cannot_be_stored_is_counted_and_told(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "CONFIG SET maxmemory 1");
+    a->store(a, span_str("s"), id(1, 1), false);
+    a->store(a, span_str("s"), id(1, 1), true);
+    settle(f);
+    assert_int_equal(losses, 0);
+    assert_true(f->relay.metrics.redis_errors >= 2);
+    assert_true(count_logged(f, "place of a client not stored") > 0);
+}
+
+/* Leaving */
+
+static void leave(struct fixture *f, struct archive *a, const char *owner, bool forgets)
+{
+    freeReplyObject(redis_server_do(&f->server, "SET " ACK " 1-1"));
+    freeReplyObject(redis_server_do(&f->server, owner ? "SET " OWNER " %s" : "DEL " OWNER, owner));
+    a->leave(a, span_str("s"), forgets);
+    settle(f);
+    expect_heard(f, "relay.left");
+    expect_silence(f);
+}
+
+static void page_that_leaves_is_forgotten_by_the_owner(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    leave(f, a, f->name, true);
+    expect_key(f, ACK, NULL);
+    leave(f, a, NULL, true);
+    expect_key(f, ACK, NULL);
+    assert_int_equal(f->relay.metrics.redis_errors, 0);
+}
+
+static void page_that_leaves_is_not_forgotten_when_another_relay_has_the_session(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    leave(f, a, "other", true);
+    expect_key(f, ACK, "1-1");
+    do_in_redis(f, "DEL " OWNER);
+    do_in_redis(f, "LPUSH " OWNER " text");
+    a->leave(a, span_str("s"), true);
+    settle(f);
+    expect_key(f, ACK, "1-1");
+    expect_heard(f, "relay.left");
+}
+
+static void page_of_a_silent_socket_only_tells(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    leave(f, a, f->name, false);
+    expect_key(f, ACK, "1-1");
+}
+
+static void page_that_leaves_is_forgotten_under_share_whoever_the_owner_is(void **state)
+{
+    struct fixture *f = *state;
+    f->options.session_duplicate = DUPLICATE_SHARE;
+    struct archive *a = open_connected(state);
+    leave(f, a, "other", true);
+    expect_key(f, ACK, NULL);
+}
+
+/* The end */
+
+static void names_of_two_relays_differ(void **state)
+{
+    struct fixture *f = *state;
+    static struct session_archive other;
+    open_connected(state);
+    assert_int_equal(archive_init(&other, &f->commands, &f->config, &f->options), 0);
+    assert_int_equal(strspn(f->name, "0123456789abcdef"), ARCHIVE_NAME_LEN);
+    assert_int_equal(other.port.name.len, ARCHIVE_NAME_LEN);
+    assert_false(span_equals(other.port.name, f->archive.port.name));
+    archive_deinit(&other);
+}
+
+static void what_was_stored_is_written_and_answered_before_the_end(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "CLIENT PAUSE 100 WRITE");
+    a->store(a, span_str("s"), id(9, 9), false);
+    commands_finish(&f->commands);
+    assert_int_equal(f->finished, 0);
+    await_or_fail(f, is_finished, "the end");
+    assert_int_equal(f->commands.under_way.count, 0);
+    expect_key(f, ACK, "9-9");
+}
+
+static void end_waits_a_second_for_a_redis_that_does_not_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "CLIENT PAUSE 60000");
+    a->store(a, span_str("s"), id(9, 9), false);
+    uint64_t began_ms = uv_now(&f->loop);
+    commands_finish(&f->commands);
+    await_or_fail(f, is_finished, "the end");
+    assert_true(uv_now(&f->loop) - began_ms >= COMMANDS_FINISH_MS);
+    assert_int_equal(f->commands.under_way.count, 1);
+}
+
+static void end_waits_for_nothing_without_a_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "CLIENT PAUSE 60000");
+    a->store(a, span_str("s"), id(9, 9), false);
+    send_all(f);
+    uint64_t began_ms = uv_now(&f->loop);
+    commands_finish(&f->commands);
+    redis_server_kill(&f->server);
+    await_or_fail(f, is_finished, "the end");
+    assert_true(uv_now(&f->loop) - began_ms < COMMANDS_FINISH_MS);
+    f->finished = 0;
+    commands_finish(&f->commands);
+    assert_int_equal(f->finished, 0);
+    await_or_fail(f, is_finished, "the end");
+}
+
+static void end_in_mid_question_leaves_nothing_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    fill_log(f, QUESTION_PAGE);
+    do_in_redis(f, "CLIENT PAUSE 60000");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, 1);
+    a->read_back(a, span_str("s"), STREAM_ID_MAX, 2);
+    send_all(f);
+    assert_int_equal(answers, 0);
+}
+
+#define promise(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        promise(newest_entries_come_newest_first),
+        promise(log_longer_than_a_page_is_read_page_by_page),
+        promise(entries_of_another_form_are_empty_events),
+        promise(all_that_is_known_of_a_session_comes_in_one_answer),
+        promise(client_that_has_had_nothing_has_a_place),
+        promise(another_listener_on_the_channel_is_told),
+        promise(claim_is_stored_and_told),
+        promise(owner_is_checked_and_not_changed),
+        promise(reading_on_has_its_effects_in_this_order),
+        promise(what_is_asked_in_one_turn_goes_out_in_one_write),
+        promise(keys_of_another_type_are_stepped_over_and_counted),
+        promise(place_that_is_none_is_unknown),
+        promise(flood_of_errors_is_told_a_few_times_and_names_no_session),
+        promise(what_the_user_may_not_read_is_empty),
+        promise(claim_is_told_when_redis_has_no_memory_left),
+        promise(question_without_a_connection_is_answered_when_there_is_one),
+        promise(question_whose_answer_is_lost_is_asked_again_and_answered_once),
+        promise(half_an_answer_is_no_answer),
+        promise(as_many_questions_as_the_core_asks_have_room),
+        promise(place_is_stored_for_a_time_to_live),
+        promise(owner_lives_on_with_the_place_whoever_it_is),
+        promise(place_that_is_not_there_any_more_means_that_redis_lost_its_data),
+        promise(place_that_was_never_stored_is_no_lost_data),
+        promise(place_forgotten_by_another_relay_under_share_is_no_lost_data),
+        promise(place_that_cannot_be_stored_is_counted_and_told),
+        promise(page_that_leaves_is_forgotten_by_the_owner),
+        promise(page_that_leaves_is_not_forgotten_when_another_relay_has_the_session),
+        promise(page_of_a_silent_socket_only_tells),
+        promise(page_that_leaves_is_forgotten_under_share_whoever_the_owner_is),
+        promise(names_of_two_relays_differ),
+        promise(what_was_stored_is_written_and_answered_before_the_end),
+        promise(end_waits_a_second_for_a_redis_that_does_not_answer),
+        promise(end_waits_for_nothing_without_a_connection),
+        promise(end_in_mid_question_leaves_nothing_behind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
