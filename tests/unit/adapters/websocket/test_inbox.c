@@ -6,29 +6,29 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "tests/support/server_client.h"
+#include "tests/support/peer.h"
 
 #define FLAGS "{\"type\":\"feature_flags\",\"data\":{\"supports_preview_metadata\":true}}"
 #define REPLY "{\"type\":\"feature_flags\",\"data\":{\"x\":1}}"
 
 /* A client that has had one event, id 1-0 or higher, and has not acknowledged it. */
-static struct client *open_with_event(struct fixture *f, const char *sid)
+static struct peer *open_with_event(struct fixture *f, const char *sid)
 {
-    struct client *c = client_open(f, sid);
-    c->mode = CLIENT_SEES_PINGS;
+    struct peer *c = peer_open(f, sid);
+    c->mode = PEER_SEES_PINGS;
     core_script(&f->core, sid, "executed sid=%s node=1", sid);
     char expected[64];
     snprintf(expected, sizeof expected, "executed sid=%s node=1", sid);
-    client_expect_frame(c, 0x81, expected);
+    peer_expect_frame(c, 0x81, expected);
     return c;
 }
 
-static void acknowledge(struct client *c)
+static void acknowledge(struct peer *c)
 {
-    uint8_t ping[CLIENT_PING_BYTES];
-    client_ping(c, ping);
-    client_pong(c, ping);
-    client_expect_nothing(c);
+    uint8_t ping[PEER_PING_BYTES];
+    peer_ping(c, ping);
+    peer_pong(c, ping);
+    peer_expect_nothing(c);
 }
 
 static bool has_reached(struct fixture *f, const char *sid, uint64_t ms)
@@ -49,22 +49,22 @@ static void wait_detached(struct fixture *f, const char *sid)
 /* Two events are to be replayed to who comes back. The core's clock stands: without being told it waits for ever. */
 static void leave_something_to_replay(struct fixture *f)
 {
-    struct client *c = client_open(f, "a");
-    client_disconnect(c);
+    struct peer *c = peer_open(f, "a");
+    peer_disconnect(c);
     wait_detached(f, "a");
     core_publish(&f->core, "executed sid=a node=1");
     core_publish(&f->core, "#4 sid=a node=1 format=PNG v=picture");
     f->clock_stands = true;
 }
 
-static struct client *come_back(struct fixture *f)
+static struct peer *come_back(struct fixture *f)
 {
-    struct client *c = client_connect(f);
-    c->mode = CLIENT_IGNORES_PINGS;
-    client_request(c, "a");
-    client_expect_response(c, "HTTP/1.1 101 Switching Protocols");
-    client_expect_frame(c, 0x81, "status 0 sid=a");
-    client_expect_nothing(c);
+    struct peer *c = peer_connect(f);
+    c->mode = PEER_IGNORES_PINGS;
+    peer_request(c, "a");
+    peer_expect_response(c, "HTTP/1.1 101 Switching Protocols");
+    peer_expect_frame(c, 0x81, "status 0 sid=a");
+    peer_expect_nothing(c);
     return c;
 }
 
@@ -74,16 +74,16 @@ static void flags_release_a_replay_in_the_form_that_they_ask_for(void **state)
     struct fixture f;
     set_up(&f);
     leave_something_to_replay(&f);
-    struct client *c = come_back(&f);
-    client_send_text(c, "no JSON");
-    client_send_frame(c, 0x82, FLAGS, strlen(FLAGS));
-    client_expect_nothing(c);
-    client_send_text(c, FLAGS);
-    client_expect_frame(c, 0x81, REPLY);
-    client_expect_frame(c, 0x81, "executed sid=a node=1");
-    client_expect_frame(c, 0x82, "#4 sid=a node=1 format=PNG v=picture");
-    client_expect_nothing(c);
-    client_disconnect(c);
+    struct peer *c = come_back(&f);
+    peer_send_text(c, "no JSON");
+    peer_send_frame(c, 0x82, FLAGS, strlen(FLAGS));
+    peer_expect_nothing(c);
+    peer_send_text(c, FLAGS);
+    peer_expect_frame(c, 0x81, REPLY);
+    peer_expect_frame(c, 0x81, "executed sid=a node=1");
+    peer_expect_frame(c, 0x82, "#4 sid=a node=1 format=PNG v=picture");
+    peer_expect_nothing(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -94,17 +94,17 @@ static void another_first_message_releases_a_replay_too(void **state)
     size_t at;
     set_up(&f);
     leave_something_to_replay(&f);
-    struct client *c = come_back(&f);
-    client_send_text(c, "{\"type\":\"other\"}");
-    client_expect_frame(c, 0x81, "executed sid=a node=1");
-    client_await_frame(c, sizeof c->in);
-    size_t len = client_whole_frame(c, &at);
+    struct peer *c = come_back(&f);
+    peer_send_text(c, "{\"type\":\"other\"}");
+    peer_expect_frame(c, 0x81, "executed sid=a node=1");
+    peer_await_frame(c, sizeof c->in);
+    size_t len = peer_whole_frame(c, &at);
     assert_int_equal(len - at, 8 + strlen("picture"));
     assert_memory_equal(c->in + at + 8, "picture", strlen("picture"));
-    client_take(c, len);
-    client_send_text(c, FLAGS);
-    client_expect_nothing(c);
-    client_disconnect(c);
+    peer_take(c, len);
+    peer_send_text(c, FLAGS);
+    peer_expect_nothing(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -124,14 +124,14 @@ static void a_page_that_leaves_is_forgotten_and_no_other_is(void **state)
     struct fixture f;
     set_up(&f);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct client *c = open_with_event(&f, cases[i].sid);
+        struct peer *c = open_with_event(&f, cases[i].sid);
         acknowledge(c);
         while (!has_reached(&f, cases[i].sid, 1))
             wait_turn(&f);
-        client_send_frame(c, 0x88, cases[i].payload, strlen(cases[i].payload));
-        client_expect_close(c, 1000);
-        client_expect_end(c);
-        client_disconnect(c);
+        peer_send_frame(c, 0x88, cases[i].payload, strlen(cases[i].payload));
+        peer_expect_close(c, 1000);
+        peer_expect_end(c);
+        peer_disconnect(c);
         wait_detached(&f, cases[i].sid);
         assert_int_equal(core_stored(&f.core, cases[i].sid)->has_ack, !cases[i].forgets);
     }
@@ -143,9 +143,9 @@ static void a_cut_connection_is_not_forgotten(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = open_with_event(&f, "a");
+    struct peer *c = open_with_event(&f, "a");
     acknowledge(c);
-    client_disconnect(c);
+    peer_disconnect(c);
     wait_detached(&f, "a");
     while (!has_reached(&f, "a", 1))
         wait_turn(&f);
@@ -166,15 +166,15 @@ static void the_page_of_a_silent_socket_leaves_without_forgetting_the_newer_one(
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *older = open_with_event(&f, "a"), *newer = client_open(&f, "a");
-    client_send_text(newer, FLAGS);
+    struct peer *older = open_with_event(&f, "a"), *newer = peer_open(&f, "a");
+    peer_send_text(newer, FLAGS);
     acknowledge(older); /* its own ping, which says nothing now */
-    client_send_frame(older, 0x88, "\x03\xe9", 2);
-    client_expect_close(older, 1000);
-    client_expect_end(older);
-    client_disconnect(older);
+    peer_send_frame(older, 0x88, "\x03\xe9", 2);
+    peer_expect_close(older, 1000);
+    peer_expect_end(older);
+    peer_disconnect(older);
     assert_int_equal(count_left(&f, "leave a\n"), 1);
-    client_disconnect(newer);
+    peer_disconnect(newer);
     tear_down(&f);
 }
 
@@ -186,15 +186,15 @@ static void on_drained(void *arg)
 }
 
 /* A client that is told 1012 with an event that it has had and not acknowledged. */
-static struct client *open_and_drain(struct fixture *f)
+static struct peer *open_and_drain(struct fixture *f)
 {
-    struct client *c = open_with_event(f, "a");
-    c->mode = CLIENT_IGNORES_PINGS;
+    struct peer *c = open_with_event(f, "a");
+    c->mode = PEER_IGNORES_PINGS;
     core_script(&f->core, "a", "executed sid=a node=2");
     f->options.drain_time_ms = 0;
     server_drain(f->server, on_drained, NULL);
-    client_expect_frame(c, 0x81, "executed sid=a node=2");
-    client_expect_close(c, 1012);
+    peer_expect_frame(c, 0x81, "executed sid=a node=2");
+    peer_expect_close(c, 1012);
     assert_false(has_reached(f, "a", 1));
     return c;
 }
@@ -204,14 +204,14 @@ static void the_answer_to_a_drain_acknowledges_all_that_was_written(void **state
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = open_and_drain(&f);
+    struct peer *c = open_and_drain(&f);
     core_script(&f.core, "a", "executed sid=a node=3"); /* it is not written any more */
-    client_send_frame(c, 0x88, "\x03\xf4", 2);
-    client_expect_end(c);
+    peer_send_frame(c, 0x88, "\x03\xf4", 2);
+    peer_expect_end(c);
     while (!has_reached(&f, "a", 2))
         wait_turn(&f);
     assert_int_equal(core_stored(&f.core, "a")->ack.ms, 2);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -223,10 +223,10 @@ static void a_close_of_its_own_does_not_acknowledge_in_a_drain(void **state)
     for (size_t i = 0; i < sizeof payloads / sizeof *payloads; i++) {
         struct fixture f;
         set_up(&f);
-        struct client *c = open_and_drain(&f);
-        client_send_frame(c, 0x88, payloads[i], strlen(payloads[i]));
-        client_expect_end(c);
-        client_disconnect(c);
+        struct peer *c = open_and_drain(&f);
+        peer_send_frame(c, 0x88, payloads[i], strlen(payloads[i]));
+        peer_expect_end(c);
+        peer_disconnect(c);
         wait_detached(&f, "a");
         wait_ms(&f, 2 * RELAY_STORE_MS);
         assert_false(has_reached(&f, "a", 1));
@@ -239,11 +239,11 @@ static void a_page_may_leave_while_it_is_drained(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = open_and_drain(&f);
+    struct peer *c = open_and_drain(&f);
     assert_int_equal(count_left(&f, "leave a forgets\n"), 0);
-    client_send_frame(c, 0x88, "\x03\xe9", 2);
-    client_expect_end(c);
-    client_disconnect(c);
+    peer_send_frame(c, 0x88, "\x03\xe9", 2);
+    peer_expect_end(c);
+    peer_disconnect(c);
     wait_detached(&f, "a");
     assert_int_equal(count_left(&f, "leave a forgets\n"), 1);
     tear_down(&f);
@@ -254,17 +254,17 @@ static void a_pong_in_a_drain_says_nothing_of_what_came_after_its_ping(void **st
 {
     (void)state;
     struct fixture f;
-    uint8_t ping[CLIENT_PING_BYTES];
+    uint8_t ping[PEER_PING_BYTES];
     set_up(&f);
-    struct client *c = open_with_event(&f, "a");
-    client_ping(c, ping);
+    struct peer *c = open_with_event(&f, "a");
+    peer_ping(c, ping);
     core_script(&f.core, "a", "executed sid=a node=2");
     f.options.drain_time_ms = 0;
     server_drain(f.server, on_drained, NULL);
-    client_pong(c, ping);
-    client_expect_frame(c, 0x81, "executed sid=a node=2");
-    client_expect_close(c, 1012);
-    client_disconnect(c);
+    peer_pong(c, ping);
+    peer_expect_frame(c, 0x81, "executed sid=a node=2");
+    peer_expect_close(c, 1012);
+    peer_disconnect(c);
     wait_detached(&f, "a");
     wait_ms(&f, 2 * RELAY_STORE_MS);
     assert_false(has_reached(&f, "a", 2));

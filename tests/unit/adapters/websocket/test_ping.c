@@ -5,13 +5,13 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "tests/support/server_client.h"
+#include "tests/support/peer.h"
 
 /* A client that answers no ping by itself. */
-static struct client *open_watching(struct fixture *f, const char *sid)
+static struct peer *open_watching(struct fixture *f, const char *sid)
 {
-    struct client *c = client_open(f, sid);
-    c->mode = CLIENT_SEES_PINGS;
+    struct peer *c = peer_open(f, sid);
+    c->mode = PEER_SEES_PINGS;
     return c;
 }
 
@@ -50,23 +50,23 @@ static void a_ping_carries_the_cursor_and_its_pong_acknowledges(void **state)
 {
     (void)state;
     struct fixture f;
-    uint8_t ping[CLIENT_PING_BYTES];
+    uint8_t ping[PEER_PING_BYTES];
     set_up(&f);
-    struct client *c = open_watching(&f, "a");
+    struct peer *c = open_watching(&f, "a");
     core_script(&f.core, "a", "executed sid=a node=1");
     core_script(&f.core, "a", "executed sid=a node=2");
-    client_expect_frame(c, 0x81, "executed sid=a node=1");
-    client_expect_frame(c, 0x81, "executed sid=a node=2");
-    client_ping(c, ping);
+    peer_expect_frame(c, 0x81, "executed sid=a node=1");
+    peer_expect_frame(c, 0x81, "executed sid=a node=2");
+    peer_ping(c, ping);
     const struct cursor *cursor = newest_cursor(&f, "a");
     assert_int_equal(read_u64(ping), cursor->seq);
     assert_int_equal(cursor->acked.id.ms, 0);
-    client_pong(c, ping);
-    client_expect_nothing(c);
+    peer_pong(c, ping);
+    peer_expect_nothing(c);
     assert_int_equal(cursor->acked.seq, cursor->seq);
     assert_int_equal(cursor->acked.id.ms, 2);
     assert_int_equal(wait_stored(&f, "a", 2), 2);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -74,19 +74,19 @@ static void a_pong_acknowledges_only_what_was_written_before_its_ping(void **sta
 {
     (void)state;
     struct fixture f;
-    uint8_t ping[CLIENT_PING_BYTES];
+    uint8_t ping[PEER_PING_BYTES];
     set_up(&f);
-    struct client *c = open_watching(&f, "a");
+    struct peer *c = open_watching(&f, "a");
     core_script(&f.core, "a", "executed sid=a node=1");
-    client_ping(c, ping);
+    peer_ping(c, ping);
     core_script(&f.core, "a", "executed sid=a node=2");
-    client_expect_frame(c, 0x81, "executed sid=a node=2");
-    client_pong(c, ping);
+    peer_expect_frame(c, 0x81, "executed sid=a node=2");
+    peer_pong(c, ping);
     assert_int_equal(wait_acked(&f, "a", 1), 1);
-    client_ping(c, ping); /* the second one asks for the rest, without a further event */
-    client_pong(c, ping);
+    peer_ping(c, ping); /* the second one asks for the rest, without a further event */
+    peer_pong(c, ping);
     assert_int_equal(wait_acked(&f, "a", 2), 2);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -95,36 +95,36 @@ static void no_two_pings_are_the_same(void **state)
 {
     (void)state;
     struct fixture f;
-    uint8_t ping[3][CLIENT_PING_BYTES];
+    uint8_t ping[3][PEER_PING_BYTES];
     set_up(&f);
     f.options.ws_ping_interval_ms = 50;
-    struct client *c[2] = {open_watching(&f, "a"), open_watching(&f, "b")};
-    client_ping(c[0], ping[0]);
-    client_ping(c[1], ping[1]);
-    client_pong(c[0], ping[0]);
-    client_ping(c[0], ping[2]);
+    struct peer *c[2] = {open_watching(&f, "a"), open_watching(&f, "b")};
+    peer_ping(c[0], ping[0]);
+    peer_ping(c[1], ping[1]);
+    peer_pong(c[0], ping[0]);
+    peer_ping(c[0], ping[2]);
     for (int i = 0; i < 3; i++)
         assert_int_equal(read_u64(ping[i]), read_u64(ping[0]));
-    assert_memory_not_equal(ping[0], ping[1], CLIENT_PING_BYTES);
-    assert_memory_not_equal(ping[0], ping[2], CLIENT_PING_BYTES);
-    assert_memory_not_equal(ping[1], ping[2], CLIENT_PING_BYTES);
-    client_disconnect(c[0]);
-    client_disconnect(c[1]);
+    assert_memory_not_equal(ping[0], ping[1], PEER_PING_BYTES);
+    assert_memory_not_equal(ping[0], ping[2], PEER_PING_BYTES);
+    assert_memory_not_equal(ping[1], ping[2], PEER_PING_BYTES);
+    peer_disconnect(c[0]);
+    peer_disconnect(c[1]);
     tear_down(&f);
 }
 
 /* What a client may send instead of the echo of its last ping. */
-static void send_other_pongs(struct client *c, const uint8_t ping[CLIENT_PING_BYTES])
+static void send_other_pongs(struct peer *c, const uint8_t ping[PEER_PING_BYTES])
 {
-    uint8_t other[CLIENT_PING_BYTES + 1] = {0};
-    client_send_frame(c, 0x8a, "", 0);
-    client_send_frame(c, 0x8a, "unsolicited pong", 16);
-    client_send_frame(c, 0x8a, ping, CLIENT_PING_BYTES - 1);
-    memcpy(other, ping, CLIENT_PING_BYTES);
-    client_send_frame(c, 0x8a, other, sizeof other);
-    for (size_t i = 0; i < CLIENT_PING_BYTES; i++) {
+    uint8_t other[PEER_PING_BYTES + 1] = {0};
+    peer_send_frame(c, 0x8a, "", 0);
+    peer_send_frame(c, 0x8a, "unsolicited pong", 16);
+    peer_send_frame(c, 0x8a, ping, PEER_PING_BYTES - 1);
+    memcpy(other, ping, PEER_PING_BYTES);
+    peer_send_frame(c, 0x8a, other, sizeof other);
+    for (size_t i = 0; i < PEER_PING_BYTES; i++) {
         other[i] ^= 1;
-        client_pong(c, other);
+        peer_pong(c, other);
         other[i] ^= 1;
     }
 }
@@ -133,34 +133,34 @@ static void only_the_echo_of_the_last_ping_acknowledges_and_only_once(void **sta
 {
     (void)state;
     struct fixture f;
-    uint8_t first[CLIENT_PING_BYTES], second[CLIENT_PING_BYTES];
+    uint8_t first[PEER_PING_BYTES], second[PEER_PING_BYTES];
     set_up(&f);
-    struct client *c = open_watching(&f, "a");
+    struct peer *c = open_watching(&f, "a");
     const struct cursor *cursor = newest_cursor(&f, "a");
     core_script(&f.core, "a", "executed sid=a node=1");
-    client_ping(c, first);
+    peer_ping(c, first);
     send_other_pongs(c, first);
-    client_expect_nothing(c);
+    peer_expect_nothing(c);
     assert_int_equal(cursor->acked.id.ms, 0);
-    client_pong(c, first);
+    peer_pong(c, first);
     core_script(&f.core, "a", "executed sid=a node=2");
-    client_ping(c, second);
-    client_pong(c, first);
+    peer_ping(c, second);
+    peer_pong(c, first);
     send_other_pongs(c, second);
-    client_send_frame(c, 0x89, second, CLIENT_PING_BYTES); /* a ping of its own */
-    client_await_frame(c, sizeof c->in);
+    peer_send_frame(c, 0x89, second, PEER_PING_BYTES); /* a ping of its own */
+    peer_await_frame(c, sizeof c->in);
     assert_int_equal(c->in[0], 0x8a);
-    client_take(c, CLIENT_PING_BYTES + 2);
-    client_expect_nothing(c);
+    peer_take(c, PEER_PING_BYTES + 2);
+    peer_expect_nothing(c);
     assert_int_equal(cursor->acked.id.ms, 1);
-    client_pong(c, second);
+    peer_pong(c, second);
     assert_int_equal(wait_acked(&f, "a", 2), 2);
     core_script(&f.core, "a", "executed sid=a node=3");
-    client_expect_frame(c, 0x81, "executed sid=a node=3");
-    client_pong(c, second); /* nobody waits for it now */
+    peer_expect_frame(c, 0x81, "executed sid=a node=3");
+    peer_pong(c, second); /* nobody waits for it now */
     turn(&f);
     assert_int_equal(cursor->acked.id.ms, 2);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -171,24 +171,24 @@ static void only_what_must_be_kept_brings_a_ping_soon(void **state)
 {
     (void)state;
     struct fixture f;
-    uint8_t ping[CLIENT_PING_BYTES];
+    uint8_t ping[PEER_PING_BYTES];
     set_up(&f);
-    struct client *kept = open_watching(&f, "a"), *others = open_watching(&f, "b");
+    struct peer *kept = open_watching(&f, "a"), *others = open_watching(&f, "b");
     core_publish(&f.core, "#1 sid=b node=1 format=JPEG v=picture");
     core_publish(&f.core, "progress sid=b prompt=p node=1 v=1");
     core_publish(&f.core, "executed node=1");
     core_script(&f.core, "a", "executed sid=a node=1");
-    client_expect_frame(others, 0x82, "#1 sid=b node=1 format=JPEG v=picture");
-    client_expect_frame(others, 0x81, "progress sid=b prompt=p node=1 v=1");
-    client_expect_frame(others, 0x81, "executed node=1");
+    peer_expect_frame(others, 0x82, "#1 sid=b node=1 format=JPEG v=picture");
+    peer_expect_frame(others, 0x81, "progress sid=b prompt=p node=1 v=1");
+    peer_expect_frame(others, 0x81, "executed node=1");
     for (int i = 0; i < 3; i++) { /* far longer than a ping that came of those would take */
-        client_ping(kept, ping);
-        client_pong(kept, ping);
+        peer_ping(kept, ping);
+        peer_pong(kept, ping);
         core_script(&f.core, "a", "executed sid=a node=1");
     }
-    client_expect_nothing(others);
-    client_disconnect(kept);
-    client_disconnect(others);
+    peer_expect_nothing(others);
+    peer_disconnect(kept);
+    peer_disconnect(others);
     tear_down(&f);
 }
 
@@ -197,25 +197,25 @@ static void a_busy_socket_is_pinged_twice_a_second_at_most(void **state)
 {
     (void)state;
     struct fixture f;
-    uint8_t ping[CLIENT_PING_BYTES];
+    uint8_t ping[PEER_PING_BYTES];
     set_up(&f);
-    struct client *busy = client_open(&f, "a"), *once = open_watching(&f, "b");
+    struct peer *busy = peer_open(&f, "a"), *once = open_watching(&f, "b");
     uint64_t started = uv_now(&f.loop), events = 0;
     core_script(&f.core, "b", "executed sid=b node=1");
     while (busy->pings < 3 || uv_now(&f.loop) - started < 2000) {
         core_publish(&f.core, "executed sid=a node=1");
-        client_expect_frame(busy, 0x81, "executed sid=a node=1");
+        peer_expect_frame(busy, 0x81, "executed sid=a node=1");
         events++;
         wait_ms(&f, 5);
     }
     assert_in_range(busy->pings, 3, 1 + (uv_now(&f.loop) - started - 100) / 500);
     assert_true(events > busy->pings);
-    client_ping(once, ping);
-    client_pong(once, ping);
+    peer_ping(once, ping);
+    peer_pong(once, ping);
     wait_ms(&f, 600);
-    client_expect_nothing(once); /* all is acknowledged: no second ping */
-    client_disconnect(busy);
-    client_disconnect(once);
+    peer_expect_nothing(once); /* all is acknowledged: no second ping */
+    peer_disconnect(busy);
+    peer_disconnect(once);
     tear_down(&f);
 }
 
@@ -223,28 +223,28 @@ static void there_is_one_ping_at_a_time(void **state)
 {
     (void)state;
     struct fixture f;
-    uint8_t ping[CLIENT_PING_BYTES];
+    uint8_t ping[PEER_PING_BYTES];
     set_up(&f);
     f.options.ws_ping_interval_ms = 200;
-    struct client *c = open_watching(&f, "a");
-    client_ping(c, ping);
+    struct peer *c = open_watching(&f, "a");
+    peer_ping(c, ping);
     for (int i = 0; i < 4; i++) {
         core_publish(&f.core, "executed sid=a node=1");
-        client_expect_frame(c, 0x81, "executed sid=a node=1");
+        peer_expect_frame(c, 0x81, "executed sid=a node=1");
         wait_ms(&f, 200);
     }
-    client_expect_nothing(c);
-    client_disconnect(c);
+    peer_expect_nothing(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
 /* Without waiting any more: a ping is among what has come. */
-static bool has_ping(struct client *c)
+static bool has_ping(struct peer *c)
 {
     size_t at, len;
-    client_receive(c, sizeof c->in);
-    while ((len = client_whole_frame(c, &at)) > 0 && c->in[0] != 0x89)
-        client_take(c, len);
+    peer_receive(c, sizeof c->in);
+    while ((len = peer_whole_frame(c, &at)) > 0 && c->in[0] != 0x89)
+        peer_take(c, len);
     return len > 0;
 }
 
@@ -258,11 +258,11 @@ static void what_is_written_does_not_put_the_keep_alive_off(void **state)
     set_up(&f);
     for (size_t i = 0; i < sizeof intervals / sizeof *intervals; i++) {
         f.options.ws_ping_interval_ms = intervals[i];
-        struct client *c = open_watching(&f, "a");
+        struct peer *c = open_watching(&f, "a");
         core_publish(&f.core, "executed sid=a node=1");
         wait_ms(&f, intervals[i] + 1);
         assert_true(has_ping(c));
-        client_disconnect(c);
+        peer_disconnect(c);
     }
     tear_down(&f);
 }
@@ -271,16 +271,16 @@ static void a_quiet_socket_is_pinged_no_sooner_than_every_interval(void **state)
 {
     (void)state;
     struct fixture f;
-    uint8_t ping[CLIENT_PING_BYTES];
+    uint8_t ping[PEER_PING_BYTES];
     set_up(&f);
     f.options.ws_ping_interval_ms = 700;
-    struct client *c = open_watching(&f, "a");
-    client_ping(c, ping);
+    struct peer *c = open_watching(&f, "a");
+    peer_ping(c, ping);
     uint64_t echoed = uv_now(&f.loop);
-    client_pong(c, ping);
-    client_ping(c, ping);
+    peer_pong(c, ping);
+    peer_ping(c, ping);
     assert_in_range(uv_now(&f.loop) - echoed, 700, UINT64_MAX);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -290,27 +290,27 @@ static void only_an_echo_of_its_ping_keeps_a_socket_alive(void **state)
 {
     (void)state;
     struct fixture f;
-    uint8_t ping[CLIENT_PING_BYTES];
+    uint8_t ping[PEER_PING_BYTES];
     set_up(&f);
     f.options.ws_ping_interval_ms = 100;
     f.options.ws_ping_timeout_ms = 1000;
-    struct client *echoes = open_watching(&f, "a"), *lies = open_watching(&f, "b");
-    client_ping(lies, ping);
+    struct peer *echoes = open_watching(&f, "a"), *lies = open_watching(&f, "b");
+    peer_ping(lies, ping);
     while (f.core.relay.metrics.closed[CLOSE_PING_TIMEOUT] == 0) {
-        client_receive(lies, sizeof lies->in);
+        peer_receive(lies, sizeof lies->in);
         if (!lies->is_at_end)
             send_other_pongs(lies, ping);
-        client_ping(echoes, ping);
-        client_pong(echoes, ping);
+        peer_ping(echoes, ping);
+        peer_pong(echoes, ping);
     }
     for (int i = 0; i < 5; i++) {
-        client_ping(echoes, ping);
-        client_pong(echoes, ping);
+        peer_ping(echoes, ping);
+        peer_pong(echoes, ping);
     }
     assert_int_equal(f.core.relay.metrics.closed[CLOSE_PING_TIMEOUT], 1);
     assert_int_equal(f.core.relay.metrics.connections, 1);
-    client_disconnect(echoes);
-    client_disconnect(lies);
+    peer_disconnect(echoes);
+    peer_disconnect(lies);
     tear_down(&f);
 }
 
@@ -337,24 +337,24 @@ static void a_steady_reader_of_a_giant_frame_is_not_taken_for_dead(void **state)
     set_up(&f);
     f.options.ws_ping_interval_ms = 100;
     f.options.ws_ping_timeout_ms = 300;
-    struct client *c = client_open(&f, "a");
+    struct peer *c = peer_open(&f, "a");
     uint64_t started = uv_now(&f.loop);
-    uint8_t ping[CLIENT_PING_BYTES];
-    c->mode = CLIENT_SEES_PINGS;
+    uint8_t ping[PEER_PING_BYTES];
+    c->mode = PEER_SEES_PINGS;
     publish_giant(&f, "executed sid=a node=1");
     size_t at;
-    while (client_whole_frame(c, &at) == 0) {
-        client_receive(c, 2048);
+    while (peer_whole_frame(c, &at) == 0) {
+        peer_receive(c, 2048);
         assert_false(c->is_at_end);
         wait_ms(&f, 50);
     }
     assert_in_range(uv_now(&f.loop) - started, 2 * (100 + 300), 20000);
-    assert_int_equal(client_expect_number(c), 1);
-    client_ping(c, ping);
-    client_pong(c, ping);
-    client_ping(c, ping); /* the next one: the pong has come */
+    assert_int_equal(peer_expect_number(c), 1);
+    peer_ping(c, ping);
+    peer_pong(c, ping);
+    peer_ping(c, ping); /* the next one: the pong has come */
     assert_int_equal(f.core.relay.metrics.closed[CLOSE_PING_TIMEOUT], 0);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -365,12 +365,12 @@ static void who_reads_no_more_is_dead_within_interval_and_timeout(void **state)
     set_up(&f);
     f.options.ws_ping_interval_ms = 100;
     f.options.ws_ping_timeout_ms = 1000;
-    struct client *c = client_open(&f, "a");
+    struct peer *c = peer_open(&f, "a");
     uint64_t started = uv_now(&f.loop);
     publish_giant(&f, "executed sid=a node=1");
     assert_int_equal(wait_closed(&f, CLOSE_PING_TIMEOUT), 1);
     assert_in_range(uv_now(&f.loop) - started, 1000, 100 + 2 * 1000 - 5);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -381,16 +381,16 @@ static void who_reads_a_giant_frame_but_answers_no_ping_is_dead(void **state)
     set_up(&f);
     f.options.ws_ping_interval_ms = 100;
     f.options.ws_ping_timeout_ms = 300;
-    struct client *c = client_open(&f, "a");
+    struct peer *c = peer_open(&f, "a");
     publish_giant(&f, "executed sid=a node=1");
     while (!c->is_at_end) {
         c->len = 0;
-        client_receive(c, sizeof c->in);
+        peer_receive(c, sizeof c->in);
         if (!c->is_at_end)
             wait_turn(&f);
     }
     assert_int_equal(f.core.relay.metrics.closed[CLOSE_PING_TIMEOUT], 1);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "tests/support/server_client.h"
+#include "tests/support/peer.h"
 
 #define FLAGS "{\"type\":\"feature_flags\",\"data\":{\"supports_preview_metadata\":true}}"
 #define REPLY "{\"type\":\"feature_flags\",\"data\":{\"x\":1}}"
@@ -23,16 +23,16 @@ static void a_request_is_accepted_however_it_is_cut(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = client_connect(&f);
-    const char *text = "GET /ws?clientId=a HTTP/1.1\r\n" CLIENT_HEAD;
+    struct peer *c = peer_connect(&f);
+    const char *text = "GET /ws?clientId=a HTTP/1.1\r\n" PEER_HEAD;
     for (size_t i = 0; i < strlen(text); i++)
-        client_send_bytes(c, text + i, 1);
-    client_expect_response(c, "HTTP/1.1 101 Switching Protocols");
+        peer_send_bytes(c, text + i, 1);
+    peer_expect_response(c, "HTTP/1.1 101 Switching Protocols");
     core_confirm(&f.core, "a");
-    client_expect_frame(c, 0x81, "status 0 sid=a");
+    peer_expect_frame(c, 0x81, "status 0 sid=a");
     assert_int_equal(f.core.relay.metrics.handshakes, 1);
     assert_int_equal(f.core.relay.metrics.connections, 1);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -41,34 +41,34 @@ static void frames_may_follow_the_request_at_once(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = client_connect(&f);
+    struct peer *c = peer_connect(&f);
     uint8_t bytes[512];
-    size_t n = (size_t)snprintf((char *)bytes, sizeof bytes, "GET /ws?clientId=a HTTP/1.1\r\n" CLIENT_HEAD);
-    n += client_make_frame(bytes + n, 0x89, "early", 5);
-    n += client_make_frame(bytes + n, 0x81, FLAGS, strlen(FLAGS));
-    client_send_bytes(c, bytes, n);
-    client_expect_response(c, "HTTP/1.1 101 Switching Protocols");
-    client_expect_frame(c, 0x8a, "early");
+    size_t n = (size_t)snprintf((char *)bytes, sizeof bytes, "GET /ws?clientId=a HTTP/1.1\r\n" PEER_HEAD);
+    n += peer_make_frame(bytes + n, 0x89, "early", 5);
+    n += peer_make_frame(bytes + n, 0x81, FLAGS, strlen(FLAGS));
+    peer_send_bytes(c, bytes, n);
+    peer_expect_response(c, "HTTP/1.1 101 Switching Protocols");
+    peer_expect_frame(c, 0x8a, "early");
     core_confirm(&f.core, "a");
-    client_expect_frame(c, 0x81, "status 0 sid=a");
-    client_expect_frame(c, 0x81, REPLY);
-    client_disconnect(c);
+    peer_expect_frame(c, 0x81, "status 0 sid=a");
+    peer_expect_frame(c, 0x81, REPLY);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
 static void expect_refusal(struct fixture *f, const char *text, const char *status_line,
                            enum reject_reason reason)
 {
-    struct client *c = client_connect(f);
-    client_send(c, text);
-    client_expect_response(c, status_line);
+    struct peer *c = peer_connect(f);
+    peer_send(c, text);
+    peer_expect_response(c, status_line);
     while (!c->is_at_end) {
-        client_receive(c, sizeof c->in);
+        peer_receive(c, sizeof c->in);
         if (!c->is_at_end)
             wait_turn(f);
     }
     assert_int_equal(f->core.relay.metrics.rejected[reason], 1);
-    client_disconnect(c);
+    peer_disconnect(c);
 }
 
 static void a_refusal_is_answered_counted_and_ends_the_connection(void **state)
@@ -78,8 +78,8 @@ static void a_refusal_is_answered_counted_and_ends_the_connection(void **state)
     char text[10000];
     set_up(&f);
     expect_refusal(&f, "GET /ws\n", "HTTP/1.1 400 Bad Request", REJECT_MALFORMED);
-    expect_refusal(&f, "POST /ws HTTP/1.1\r\n" CLIENT_HEAD, "HTTP/1.1 405 Method Not Allowed", REJECT_METHOD);
-    expect_refusal(&f, "GET /x HTTP/1.1\r\n" CLIENT_HEAD, "HTTP/1.1 404 Not Found", REJECT_PATH);
+    expect_refusal(&f, "POST /ws HTTP/1.1\r\n" PEER_HEAD, "HTTP/1.1 405 Method Not Allowed", REJECT_METHOD);
+    expect_refusal(&f, "GET /x HTTP/1.1\r\n" PEER_HEAD, "HTTP/1.1 404 Not Found", REJECT_PATH);
     memset(text, 'x', sizeof text);
     memcpy(text, "GET /", 5);
     text[9000] = '\0';
@@ -93,9 +93,9 @@ static void a_head_at_the_limit_passes(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    const char *text = "GET /ws?clientId=a HTTP/1.1\r\n" CLIENT_HEAD;
+    const char *text = "GET /ws?clientId=a HTTP/1.1\r\n" PEER_HEAD;
     f.options.limits_header_bytes = strlen(text);
-    client_disconnect(client_open(&f, "a"));
+    peer_disconnect(peer_open(&f, "a"));
     f.options.limits_header_bytes = strlen(text) - 1;
     expect_refusal(&f, text, "HTTP/1.1 431 Request Header Fields Too Large", REJECT_HEADER_BYTES);
     tear_down(&f);
@@ -108,11 +108,11 @@ static void a_refusal_is_seen_by_a_client_that_goes_on_sending(void **state)
     struct fixture f;
     static char more[500000];
     set_up(&f);
-    struct client *c = client_connect(&f);
-    client_send(c, "POST /ws HTTP/1.1\r\n" CLIENT_HEAD);
-    client_send_bytes(c, more, sizeof more);
-    client_expect_response(c, "HTTP/1.1 405 Method Not Allowed");
-    client_disconnect(c);
+    struct peer *c = peer_connect(&f);
+    peer_send(c, "POST /ws HTTP/1.1\r\n" PEER_HEAD);
+    peer_send_bytes(c, more, sizeof more);
+    peer_expect_response(c, "HTTP/1.1 405 Method Not Allowed");
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -122,13 +122,13 @@ static void a_handshake_that_takes_too_long_gets_408(void **state)
     struct fixture f;
     set_up(&f);
     f.options.limits_handshake_timeout_ms = 100;
-    struct client *silent = client_connect(&f), *slow = client_connect(&f);
-    client_send(slow, "GET /ws HTTP/1.1\r\n");
-    client_expect_response(silent, "HTTP/1.1 408 Request Timeout");
-    client_expect_response(slow, "HTTP/1.1 408 Request Timeout");
+    struct peer *silent = peer_connect(&f), *slow = peer_connect(&f);
+    peer_send(slow, "GET /ws HTTP/1.1\r\n");
+    peer_expect_response(silent, "HTTP/1.1 408 Request Timeout");
+    peer_expect_response(slow, "HTTP/1.1 408 Request Timeout");
     assert_int_equal(f.core.relay.metrics.rejected[REJECT_TIMEOUT], 2);
-    client_disconnect(silent);
-    client_disconnect(slow);
+    peer_disconnect(silent);
+    peer_disconnect(slow);
     tear_down(&f);
 }
 
@@ -138,12 +138,12 @@ static void above_the_most_connections_an_upgrade_gets_503(void **state)
     struct fixture f;
     set_up(&f);
     f.options.limits_connections = 1;
-    struct client *first = client_open(&f, "a");
-    expect_refusal(&f, "GET /ws?clientId=b HTTP/1.1\r\n" CLIENT_HEAD, "HTTP/1.1 503 Service Unavailable",
+    struct peer *first = peer_open(&f, "a");
+    expect_refusal(&f, "GET /ws?clientId=b HTTP/1.1\r\n" PEER_HEAD, "HTTP/1.1 503 Service Unavailable",
                    REJECT_CONNECTIONS);
-    client_disconnect(first);
+    peer_disconnect(first);
     wait_closed(&f, CLOSE_LOST);
-    client_disconnect(client_open(&f, "b"));
+    peer_disconnect(peer_open(&f, "b"));
     tear_down(&f);
 }
 
@@ -154,23 +154,23 @@ static void flags_are_answered_after_the_first_status_and_choose_the_preview(voi
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *with = client_open(&f, "a"), *without = client_open(&f, "b");
-    client_send_text(with, FLAGS);
-    client_send_text(with, FLAGS); /* is not answered again */
-    client_send_text(without, "{\"type\":\"other\"}");
-    client_send_text(without, FLAGS);
-    client_expect_frame(with, 0x81, REPLY);
+    struct peer *with = peer_open(&f, "a"), *without = peer_open(&f, "b");
+    peer_send_text(with, FLAGS);
+    peer_send_text(with, FLAGS); /* is not answered again */
+    peer_send_text(without, "{\"type\":\"other\"}");
+    peer_send_text(without, FLAGS);
+    peer_expect_frame(with, 0x81, REPLY);
     core_publish(&f.core, "#4 node=1 format=JPEG v=picture");
-    client_expect_frame(with, 0x82, "#4 node=1 format=JPEG v=picture");
+    peer_expect_frame(with, 0x82, "#4 node=1 format=JPEG v=picture");
     char text[256];
     size_t at = 0;
-    client_await_frame(without, sizeof without->in);
-    size_t len = client_whole_frame(without, &at);
+    peer_await_frame(without, sizeof without->in);
+    size_t len = peer_whole_frame(without, &at);
     snprintf(text, sizeof text, "%.*s", (int)(len - at - 8), (char *)without->in + at + 8);
     assert_string_equal(text, "picture");
     assert_int_equal(f.core.relay.metrics.client_messages, 4);
-    client_disconnect(with);
-    client_disconnect(without);
+    peer_disconnect(with);
+    peer_disconnect(without);
     tear_down(&f);
 }
 
@@ -179,18 +179,18 @@ static void only_an_object_uses_up_the_first_message(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = client_open(&f, "a"), *d = client_open(&f, "b");
-    client_send_text(c, "[1]");
-    client_send_text(c, "no JSON");
-    client_send_frame(c, 0x82, "{}", 2);
-    client_send_text(c, FLAGS);
-    client_expect_frame(c, 0x81, REPLY);
-    client_send_text(d, "{}");
-    client_send_text(d, FLAGS);
-    client_send_frame(d, 0x89, "p", 1);
-    client_expect_frame(d, 0x8a, "p");
-    client_disconnect(c);
-    client_disconnect(d);
+    struct peer *c = peer_open(&f, "a"), *d = peer_open(&f, "b");
+    peer_send_text(c, "[1]");
+    peer_send_text(c, "no JSON");
+    peer_send_frame(c, 0x82, "{}", 2);
+    peer_send_text(c, FLAGS);
+    peer_expect_frame(c, 0x81, REPLY);
+    peer_send_text(d, "{}");
+    peer_send_text(d, FLAGS);
+    peer_send_frame(d, 0x89, "p", 1);
+    peer_expect_frame(d, 0x8a, "p");
+    peer_disconnect(c);
+    peer_disconnect(d);
     tear_down(&f);
 }
 
@@ -206,14 +206,14 @@ static void a_close_is_answered_with_1000_and_the_server_ends_it(void **state)
     struct fixture f;
     set_up(&f);
     for (size_t i = 0; i < sizeof payloads / sizeof *payloads; i++) {
-        struct client *c = client_open(&f, "a");
-        client_send_frame(c, 0x88, payloads[i], strlen(payloads[i]));
-        client_send_text(c, "after it");
-        client_expect_close(c, 1000);
-        client_expect_end(c);
+        struct peer *c = peer_open(&f, "a");
+        peer_send_frame(c, 0x88, payloads[i], strlen(payloads[i]));
+        peer_send_text(c, "after it");
+        peer_expect_close(c, 1000);
+        peer_expect_end(c);
         assert_int_equal(f.core.relay.metrics.closed[CLOSE_CLIENT], i + 1);
         assert_int_equal(f.core.relay.metrics.connections, 0);
-        client_disconnect(c);
+        peer_disconnect(c);
     }
     tear_down(&f);
 }
@@ -236,13 +236,13 @@ static void what_breaks_the_protocol_is_told_why_and_ended(void **state)
     struct fixture f;
     set_up(&f);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct client *c = client_open(&f, "a");
+        struct peer *c = peer_open(&f, "a");
         uint64_t before = f.core.relay.metrics.closed[cases[i].reason];
-        client_send_bytes(c, cases[i].bytes, cases[i].len);
-        client_expect_close(c, cases[i].code);
-        client_expect_end(c);
+        peer_send_bytes(c, cases[i].bytes, cases[i].len);
+        peer_expect_close(c, cases[i].code);
+        peer_expect_end(c);
         assert_int_equal(f.core.relay.metrics.closed[cases[i].reason], before + 1);
-        client_disconnect(c);
+        peer_disconnect(c);
     }
     tear_down(&f);
 }
@@ -253,17 +253,17 @@ static void a_message_above_the_limit_is_1009_while_it_is_still_being_sent(void 
     struct fixture f;
     set_up(&f);
     f.options.limits_client_message_bytes = 60000;
-    struct client *c = client_open(&f, "a");
+    struct peer *c = peer_open(&f, "a");
     static char payload[60001];
     memset(payload, 'x', sizeof payload);
-    client_send_frame(c, 0x81, payload, 60000);
-    client_send_frame(c, 0x81, payload, 60001);
+    peer_send_frame(c, 0x81, payload, 60000);
+    peer_send_frame(c, 0x81, payload, 60001);
     for (int i = 0; i < 20; i++)
-        client_send_frame(c, 0x81, payload, 60000);
-    client_expect_close(c, 1009);
-    client_expect_end(c);
+        peer_send_frame(c, 0x81, payload, 60000);
+    peer_expect_close(c, 1009);
+    peer_expect_end(c);
     assert_int_equal(f.core.relay.metrics.closed[CLOSE_TOO_LARGE], 1);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -274,14 +274,14 @@ static void slow_socket_gets_only_the_newest_preview(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *slow = client_open(&f, "a"), *other = client_open(&f, "b");
+    struct peer *slow = peer_open(&f, "a"), *other = peer_open(&f, "b");
     for (int i = 1; i <= 100; i++)
         publish_big(&f, "#1 sid=a node=1 format=JPEG", i);
     core_publish(&f.core, "executed sid=a node=1");
     core_publish(&f.core, "executed sid=b node=1");
-    client_expect_frame(other, 0x81, "executed sid=b node=1");
+    peer_expect_frame(other, 0x81, "executed sid=b node=1");
     int last = 0, count = 0, number;
-    while ((number = client_expect_number(slow)) > 0) {
+    while ((number = peer_expect_number(slow)) > 0) {
         assert_true(number > last);
         last = number;
         count++;
@@ -289,8 +289,8 @@ static void slow_socket_gets_only_the_newest_preview(void **state)
     assert_int_equal(last, 100);
     assert_in_range(count, 2, 20);
     assert_true(f.core.relay.metrics.conflated >= 80);
-    client_disconnect(slow);
-    client_disconnect(other);
+    peer_disconnect(slow);
+    peer_disconnect(other);
     tear_down(&f);
 }
 
@@ -299,13 +299,13 @@ static void a_slow_socket_misses_nothing_that_must_be_kept(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = client_open(&f, "a");
+    struct peer *c = peer_open(&f, "a");
     for (int i = 1; i <= 100; i++)
         publish_big(&f, "executed sid=a node=1", i);
     for (int i = 1; i <= 100; i++)
-        assert_int_equal(client_expect_number(c), i);
+        assert_int_equal(peer_expect_number(c), i);
     assert_int_equal(f.core.relay.metrics.frames, 101);
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -315,19 +315,19 @@ static void control_frames_stand_between_frames_never_inside(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = client_open(&f, "a");
+    struct peer *c = peer_open(&f, "a");
     int small = 1, pongs = 0, frames = 0;
     setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     for (int i = 1; i <= 20; i++) {
         char ping[16];
         publish_big(&f, "executed sid=a node=1", i);
         snprintf(ping, sizeof ping, "p%d", i);
-        client_send_frame(c, 0x89, ping, strlen(ping));
+        peer_send_frame(c, 0x89, ping, strlen(ping));
     }
     while (pongs < 20 || frames < 20) {
         size_t at = 0;
-        client_await_frame(c, 1 + (size_t)(pongs + frames) * 37);
-        size_t len = client_whole_frame(c, &at);
+        peer_await_frame(c, 1 + (size_t)(pongs + frames) * 37);
+        size_t len = peer_whole_frame(c, &at);
         char text[64];
         if (c->in[0] == 0x8a)
             snprintf(text, sizeof text, "p%d", ++pongs);
@@ -335,9 +335,9 @@ static void control_frames_stand_between_frames_never_inside(void **state)
             snprintf(text, sizeof text, "executed sid=a node=1 v=%06d", ++frames);
         assert_int_equal(c->in[0], text[0] == 'p' ? 0x8a : 0x81);
         assert_memory_equal(c->in + at, text, strlen(text));
-        client_take(c, len);
+        peer_take(c, len);
     }
-    client_disconnect(c);
+    peer_disconnect(c);
     tear_down(&f);
 }
 
@@ -347,11 +347,11 @@ static void a_ping_flood_costs_only_its_sender(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *flooder = client_open(&f, "a"), *other = client_open(&f, "b");
+    struct peer *flooder = peer_open(&f, "a"), *other = peer_open(&f, "b");
     uint8_t ping[256];
     char payload[125];
     memset(payload, 'x', sizeof payload);
-    size_t len = client_make_frame(ping, 0x89, payload, sizeof payload), sent = 0, pongs = 0, part = 0;
+    size_t len = peer_make_frame(ping, 0x89, payload, sizeof payload), sent = 0, pongs = 0, part = 0;
     for (int idle = 0; idle < 50;) {
         ssize_t n = send(flooder->fd, ping + part, len - part, MSG_NOSIGNAL);
         idle = n > 0 ? 0 : idle + 1;
@@ -361,16 +361,16 @@ static void a_ping_flood_costs_only_its_sender(void **state)
         assert_in_range(sent * len, 0, 4 << 20);
     }
     core_publish(&f.core, "executed sid=b node=1");
-    client_expect_frame(other, 0x81, "executed sid=b node=1");
+    peer_expect_frame(other, 0x81, "executed sid=b node=1");
     while (pongs < sent) {
         size_t at;
-        client_await_frame(flooder, sizeof flooder->in);
+        peer_await_frame(flooder, sizeof flooder->in);
         assert_int_equal(flooder->in[0], 0x8a);
-        client_take(flooder, client_whole_frame(flooder, &at));
+        peer_take(flooder, peer_whole_frame(flooder, &at));
         pongs++;
     }
-    client_disconnect(flooder);
-    client_disconnect(other);
+    peer_disconnect(flooder);
+    peer_disconnect(other);
     tear_down(&f);
 }
 
@@ -388,20 +388,19 @@ static void a_drain_closes_with_1012_and_refuses_upgrades(void **state)
     struct fixture f;
     int drained = 0;
     set_up(&f);
-    struct client *c[3] = {client_open(&f, "a"), client_open(&f, "b"), client_open(&f, "c")};
+    struct peer *c[3] = {peer_open(&f, "a"), peer_open(&f, "b"), peer_open(&f, "c")};
     f.options.drain_time_ms = 300;
     uint64_t started = uv_now(&f.loop);
     server_drain(f.server, on_drained, &drained);
     assert_true(server_is_draining(f.server));
-    expect_refusal(&f, "GET /ws HTTP/1.1\r\n" CLIENT_HEAD, "HTTP/1.1 503 Service Unavailable",
-                   REJECT_DRAINING);
+    expect_refusal(&f, "GET /ws HTTP/1.1\r\n" PEER_HEAD, "HTTP/1.1 503 Service Unavailable", REJECT_DRAINING);
     for (int i = 0; i < 3; i++) {
-        client_expect_close(c[i], 1012);
+        peer_expect_close(c[i], 1012);
         assert_in_range(uv_now(&f.loop) - started, (uint64_t)i * 100, 5000);
         assert_int_equal(drained, 0);
-        client_send_frame(c[i], 0x88, "\x03\xf4", 2); /* clients send the code back */
-        client_expect_end(c[i]);
-        client_disconnect(c[i]);
+        peer_send_frame(c[i], 0x88, "\x03\xf4", 2); /* clients send the code back */
+        peer_expect_end(c[i]);
+        peer_disconnect(c[i]);
     }
     while (drained == 0)
         wait_turn(&f);
@@ -416,11 +415,11 @@ static void a_drain_is_over_at_once_without_sockets(void **state)
     struct fixture f;
     int drained = 0;
     set_up(&f);
-    struct client *half = client_connect(&f);
-    client_send(half, "GET /ws HTTP/1.1\r\n");
+    struct peer *half = peer_connect(&f);
+    peer_send(half, "GET /ws HTTP/1.1\r\n");
     server_drain(f.server, on_drained, &drained);
     assert_int_equal(drained, 1);
-    client_disconnect(half);
+    peer_disconnect(half);
     tear_down(&f);
 }
 
@@ -430,18 +429,18 @@ static void a_drain_waits_two_seconds_for_those_that_do_not_answer_or_read(void 
     struct fixture f;
     int drained = 0;
     set_up(&f);
-    struct client *mute = client_open(&f, "a"), *stuck = client_open(&f, "b");
+    struct peer *mute = peer_open(&f, "a"), *stuck = peer_open(&f, "b");
     for (int i = 0; i < 20; i++)
         publish_big(&f, "executed sid=b node=1", i);
     f.options.drain_time_ms = 0;
     server_drain(f.server, on_drained, &drained);
     uint64_t started = uv_now(&f.loop);
-    client_expect_close(mute, 1012);
+    peer_expect_close(mute, 1012);
     while (drained == 0)
         wait_turn(&f);
     assert_in_range(uv_now(&f.loop) - started, 1900, 10000);
-    client_disconnect(mute);
-    client_disconnect(stuck);
+    peer_disconnect(mute);
+    peer_disconnect(stuck);
     tear_down(&f);
 }
 
@@ -452,8 +451,8 @@ static void a_connection_that_breaks_is_counted_as_lost(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = client_open(&f, "a");
-    client_disconnect(c);
+    struct peer *c = peer_open(&f, "a");
+    peer_disconnect(c);
     assert_int_equal(wait_closed(&f, CLOSE_LOST), 1);
     assert_int_equal(f.core.relay.metrics.connections, 0);
     tear_down(&f);
@@ -464,11 +463,11 @@ static void a_connection_that_breaks_with_frames_outstanding_frees_them(void **s
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = client_open(&f, "a");
+    struct peer *c = peer_open(&f, "a");
     for (int i = 0; i < 20; i++)
         publish_big(&f, "executed sid=a node=1", i);
-    client_send_frame(c, 0x89, "p", 1);
-    client_disconnect(c);
+    peer_send_frame(c, 0x89, "p", 1);
+    peer_disconnect(c);
     assert_int_equal(wait_closed(&f, CLOSE_LOST), 1);
     tear_down(&f);
 }
@@ -478,16 +477,16 @@ static void features_are_taken_over_by_a_reload(void **state)
     (void)state;
     struct fixture f;
     set_up(&f);
-    struct client *c = client_open(&f, "a");
-    client_send_text(c, FLAGS);
-    client_expect_frame(c, 0x81, REPLY);
+    struct peer *c = peer_open(&f, "a");
+    peer_send_text(c, FLAGS);
+    peer_expect_frame(c, 0x81, REPLY);
     f.options.features = (char *)"{\"y\": 18446744073709551615}";
     assert_int_equal(server_reload(f.server), 0);
-    struct client *d = client_open(&f, "b");
-    client_send_text(d, FLAGS);
-    client_expect_frame(d, 0x81, "{\"type\":\"feature_flags\",\"data\":{\"y\":18446744073709551615}}");
-    client_disconnect(c);
-    client_disconnect(d);
+    struct peer *d = peer_open(&f, "b");
+    peer_send_text(d, FLAGS);
+    peer_expect_frame(d, 0x81, "{\"type\":\"feature_flags\",\"data\":{\"y\":18446744073709551615}}");
+    peer_disconnect(c);
+    peer_disconnect(d);
     tear_down(&f);
 }
 
@@ -500,7 +499,7 @@ static void a_connection_without_a_descriptor_is_counted_and_told_once(void **st
     size_t log_len = 0;
     set_up(&f);
     f.logger = (struct logger){open_memstream(&log, &log_len), LOG_WARN, LOG_TEXT};
-    struct client *a = client_connect(&f), *b = client_connect(&f);
+    struct peer *a = peer_connect(&f), *b = peer_connect(&f);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     int first_free = dup(STDERR_FILENO);
     close(first_free);
@@ -517,10 +516,10 @@ static void a_connection_without_a_descriptor_is_counted_and_told_once(void **st
     assert_null(strstr(line + 1, "too many open files"));
     f.logger.stream = stderr;
     free(log);
-    client_disconnect(a);
-    client_disconnect(b);
-    struct client *c = client_open(&f, "a");
-    client_disconnect(c);
+    peer_disconnect(a);
+    peer_disconnect(b);
+    struct peer *c = peer_open(&f, "a");
+    peer_disconnect(c);
     tear_down(&f);
 }
 

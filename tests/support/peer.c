@@ -1,4 +1,4 @@
-#include "tests/support/server_client.h"
+#include "tests/support/peer.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -9,21 +9,21 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-struct client *client_connect(struct fixture *f)
+struct peer *peer_connect(struct fixture *f)
 {
-    struct client *c = calloc(1, sizeof *c);
+    struct peer *c = calloc(1, sizeof *c);
     c->f = f;
     c->fd = connect_socket(f);
     return c;
 }
 
-void client_disconnect(struct client *c)
+void peer_disconnect(struct peer *c)
 {
     close(c->fd);
     free(c);
 }
 
-void client_send_bytes(struct client *c, const void *bytes, size_t len)
+void peer_send_bytes(struct peer *c, const void *bytes, size_t len)
 {
     const uint8_t *from = bytes;
     while (len > 0) {
@@ -38,12 +38,12 @@ void client_send_bytes(struct client *c, const void *bytes, size_t len)
     }
 }
 
-void client_send(struct client *c, const char *text)
+void peer_send(struct peer *c, const char *text)
 {
-    client_send_bytes(c, text, strlen(text));
+    peer_send_bytes(c, text, strlen(text));
 }
 
-size_t client_make_frame(uint8_t *out, uint8_t first, const void *payload, size_t len)
+size_t peer_make_frame(uint8_t *out, uint8_t first, const void *payload, size_t len)
 {
     size_t n = 2;
     out[0] = first;
@@ -58,19 +58,19 @@ size_t client_make_frame(uint8_t *out, uint8_t first, const void *payload, size_
     return n + 4 + len;
 }
 
-void client_send_frame(struct client *c, uint8_t first, const void *payload, size_t len)
+void peer_send_frame(struct peer *c, uint8_t first, const void *payload, size_t len)
 {
     uint8_t *bytes = malloc(len + 14);
-    client_send_bytes(c, bytes, client_make_frame(bytes, first, payload, len));
+    peer_send_bytes(c, bytes, peer_make_frame(bytes, first, payload, len));
     free(bytes);
 }
 
-void client_send_text(struct client *c, const char *text)
+void peer_send_text(struct peer *c, const char *text)
 {
-    client_send_frame(c, 0x81, text, strlen(text));
+    peer_send_frame(c, 0x81, text, strlen(text));
 }
 
-void client_receive(struct client *c, size_t most)
+void peer_receive(struct peer *c, size_t most)
 {
     size_t room = sizeof c->in - c->len;
     ssize_t n = recv(c->fd, c->in + c->len, most < room ? most : room, 0);
@@ -80,13 +80,13 @@ void client_receive(struct client *c, size_t most)
         c->is_at_end = true;
 }
 
-void client_take(struct client *c, size_t n)
+void peer_take(struct peer *c, size_t n)
 {
     c->len -= n;
     memmove(c->in, c->in + n, c->len);
 }
 
-size_t client_whole_frame(const struct client *c, size_t *at)
+size_t peer_whole_frame(const struct peer *c, size_t *at)
 {
     if (c->len < 2)
         return 0;
@@ -100,12 +100,12 @@ size_t client_whole_frame(const struct client *c, size_t *at)
     return c->len >= *at + len ? *at + len : 0;
 }
 
-static void await_any_frame(struct client *c, size_t step)
+static void await_any_frame(struct peer *c, size_t step)
 {
     size_t at;
-    while (client_whole_frame(c, &at) == 0) {
+    while (peer_whole_frame(c, &at) == 0) {
         size_t before = c->len;
-        client_receive(c, step);
+        peer_receive(c, step);
         assert_false(c->is_at_end);
         if (c->len == before)
             wait_turn(c->f);
@@ -114,87 +114,87 @@ static void await_any_frame(struct client *c, size_t step)
     }
 }
 
-static void pass_ping(struct client *c)
+static void pass_ping(struct peer *c)
 {
     uint8_t payload[125];
-    size_t at = 0, len = client_whole_frame(c, &at);
+    size_t at = 0, len = peer_whole_frame(c, &at);
     memcpy(payload, c->in + at, len - at);
-    client_take(c, len);
+    peer_take(c, len);
     c->pings++;
-    if (c->mode == CLIENT_ANSWERS_PINGS)
-        client_send_frame(c, 0x8a, payload, len - at);
+    if (c->mode == PEER_ANSWERS_PINGS)
+        peer_send_frame(c, 0x8a, payload, len - at);
 }
 
-void client_await_frame(struct client *c, size_t step)
+void peer_await_frame(struct peer *c, size_t step)
 {
     await_any_frame(c, step);
-    while (c->in[0] == 0x89 && c->mode != CLIENT_SEES_PINGS) {
+    while (c->in[0] == 0x89 && c->mode != PEER_SEES_PINGS) {
         pass_ping(c);
         await_any_frame(c, step);
     }
 }
 
 /* The next frame's first byte, and its payload as text (shortened). */
-static uint8_t next_frame(struct client *c, char *text, size_t size)
+static uint8_t next_frame(struct peer *c, char *text, size_t size)
 {
     size_t at = 0;
-    client_await_frame(c, sizeof c->in);
-    size_t len = client_whole_frame(c, &at);
+    peer_await_frame(c, sizeof c->in);
+    size_t len = peer_whole_frame(c, &at);
     snprintf(text, size, "%.*s", (int)(len - at), (const char *)c->in + at);
     uint8_t first = c->in[0];
-    client_take(c, len);
+    peer_take(c, len);
     return first;
 }
 
-void client_expect_frame(struct client *c, uint8_t first, const char *expected)
+void peer_expect_frame(struct peer *c, uint8_t first, const char *expected)
 {
     char text[256];
     assert_int_equal(next_frame(c, text, sizeof text), first);
     assert_string_equal(text, expected);
 }
 
-int client_expect_number(struct client *c)
+int peer_expect_number(struct peer *c)
 {
     size_t at;
-    client_await_frame(c, sizeof c->in);
-    size_t len = client_whole_frame(c, &at);
+    peer_await_frame(c, sizeof c->in);
+    size_t len = peer_whole_frame(c, &at);
     const char *v = memmem(c->in, len, " v=", 3);
     int number = v ? atoi(v + 3) : -1;
-    client_take(c, len);
+    peer_take(c, len);
     return number;
 }
 
-void client_expect_close(struct client *c, unsigned code)
+void peer_expect_close(struct peer *c, unsigned code)
 {
     size_t at;
-    client_await_frame(c, sizeof c->in);
+    peer_await_frame(c, sizeof c->in);
     assert_int_equal(c->in[0], 0x88);
-    assert_int_equal(client_whole_frame(c, &at), 4);
+    assert_int_equal(peer_whole_frame(c, &at), 4);
     assert_int_equal(c->in[2] << 8 | c->in[3], code);
-    client_take(c, 4);
+    peer_take(c, 4);
 }
 
-void client_expect_nothing(struct client *c)
+void peer_expect_nothing(struct peer *c)
 {
-    client_send_frame(c, 0x89, "nothing", 7);
-    client_expect_frame(c, 0x8a, "nothing");
+    peer_send_frame(c, 0x89, "nothing", 7);
+    peer_expect_frame(c, 0x8a, "nothing");
 }
 
-void client_expect_end(struct client *c)
+void peer_expect_end(struct peer *c)
 {
     while (!c->is_at_end) {
-        client_receive(c, sizeof c->in);
+        peer_receive(c, sizeof c->in);
         assert_int_equal(c->len, 0);
         if (!c->is_at_end)
             wait_turn(c->f);
     }
 }
 
-void client_expect_response(struct client *c, const char *status_line)
+void peer_expect_response(struct peer *c, const char *status_line)
 {
     uint8_t *end;
     while (!(end = memmem(c->in, c->len, "\r\n\r\n", 4))) {
-        client_receive(c, sizeof c->in);
+        peer_receive(c, sizeof c->in);
         assert_false(c->is_at_end);
         if (!memmem(c->in, c->len, "\r\n\r\n", 4))
             wait_turn(c->f);
@@ -202,44 +202,44 @@ void client_expect_response(struct client *c, const char *status_line)
     char line[64];
     snprintf(line, sizeof line, "%.*s", (int)strcspn((char *)c->in, "\r"), (char *)c->in);
     assert_string_equal(line, status_line);
-    client_take(c, (size_t)(end + 4 - c->in));
+    peer_take(c, (size_t)(end + 4 - c->in));
 }
 
-void client_ping(struct client *c, uint8_t payload[CLIENT_PING_BYTES])
+void peer_ping(struct peer *c, uint8_t payload[PEER_PING_BYTES])
 {
     size_t at = 0, len;
-    assert_int_equal(c->mode, CLIENT_SEES_PINGS);
-    client_await_frame(c, sizeof c->in);
+    assert_int_equal(c->mode, PEER_SEES_PINGS);
+    peer_await_frame(c, sizeof c->in);
     while (c->in[0] != 0x89) {
-        client_take(c, client_whole_frame(c, &at));
-        client_await_frame(c, sizeof c->in);
+        peer_take(c, peer_whole_frame(c, &at));
+        peer_await_frame(c, sizeof c->in);
     }
-    len = client_whole_frame(c, &at);
-    assert_int_equal(len - at, CLIENT_PING_BYTES);
-    memcpy(payload, c->in + at, CLIENT_PING_BYTES);
-    client_take(c, len);
+    len = peer_whole_frame(c, &at);
+    assert_int_equal(len - at, PEER_PING_BYTES);
+    memcpy(payload, c->in + at, PEER_PING_BYTES);
+    peer_take(c, len);
 }
 
-void client_pong(struct client *c, const uint8_t payload[CLIENT_PING_BYTES])
+void peer_pong(struct peer *c, const uint8_t payload[PEER_PING_BYTES])
 {
-    client_send_frame(c, 0x8a, payload, CLIENT_PING_BYTES);
+    peer_send_frame(c, 0x8a, payload, PEER_PING_BYTES);
 }
 
-void client_request(struct client *c, const char *sid)
+void peer_request(struct peer *c, const char *sid)
 {
     char text[512];
-    snprintf(text, sizeof text, "GET /ws?clientId=%s HTTP/1.1\r\n" CLIENT_HEAD, sid);
-    client_send(c, text);
+    snprintf(text, sizeof text, "GET /ws?clientId=%s HTTP/1.1\r\n" PEER_HEAD, sid);
+    peer_send(c, text);
 }
 
-struct client *client_open(struct fixture *f, const char *sid)
+struct peer *peer_open(struct fixture *f, const char *sid)
 {
     char status[64];
-    struct client *c = client_connect(f);
-    client_request(c, sid);
-    client_expect_response(c, "HTTP/1.1 101 Switching Protocols");
+    struct peer *c = peer_connect(f);
+    peer_request(c, sid);
+    peer_expect_response(c, "HTTP/1.1 101 Switching Protocols");
     core_confirm(&f->core, sid);
     snprintf(status, sizeof status, "status 0 sid=%s", sid);
-    client_expect_frame(c, 0x81, status);
+    peer_expect_frame(c, 0x81, status);
     return c;
 }
