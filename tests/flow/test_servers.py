@@ -1,0 +1,88 @@
+"""The publish script, and what the relay asks of Redis, by every server that can be had: Redis 6.2 to 8, and Valkey."""
+import os
+import re
+import shutil
+import subprocess
+
+import msgpack
+import pytest
+from servers import BINARY, ROOT, Publisher, Redis
+
+import demo_worker  # servers puts its folder in the path
+
+WORK = os.environ.get("WORK") or os.path.join(ROOT, "tests", ".work")
+UNIT_TESTS = ["adapters_redis_test_publish", "adapters_redis_test_archive"]
+
+
+def candidates():
+    """{name: where it is, if it is there}: the system's own, and those of tests/servers.txt."""
+    found = {name: shutil.which(name) for name in ("redis-server", "valkey-server")}
+    with open(os.path.join(ROOT, "tests", "servers.txt"), encoding="utf-8") as f:
+        for name, version, path in map(str.split, f):
+            found[f"{name} {version}"] = os.path.join(WORK, "servers", name, path)
+    return found
+
+
+SERVERS = candidates()
+
+
+@pytest.fixture(params=SERVERS)
+def server(request, tmp_path, monkeypatch):
+    """One of them is the redis-server that every test program finds. Its version."""
+    binary = SERVERS[request.param]
+    if not binary or not os.access(binary, os.X_OK):
+        pytest.skip(f"{request.param} is not installed, and there is no package of it for this system")
+    asked = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=20)
+    if asked.returncode != 0:
+        pytest.skip(f"{request.param} does not run here: {asked.stderr.strip()}")
+    os.symlink(binary, tmp_path / "redis-server")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return re.search(r"v=(\S+)", asked.stdout)[1]
+
+
+@pytest.fixture
+def running(server):
+    r = Redis()
+    yield r
+    r.stop()
+
+
+def calls(client):
+    """How often each command was called, since the last time."""
+    stats = {k.removeprefix("cmdstat_").lower(): v["calls"] for k, v in client.info("commandstats").items()}
+    client.config_resetstat()
+    return stats
+
+
+@pytest.mark.parametrize("program", UNIT_TESTS)
+def test_promises_hold_with_this_server(server, program):
+    done = subprocess.run([os.path.join(os.path.dirname(BINARY), program)], cwd=ROOT, capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, f"version {server}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+class DemoWorker:
+    """The demo's worker, called as the tests' publisher is."""
+
+    def __init__(self, server):
+        self.worker = demo_worker.Worker(server.client, "comfy")
+
+    def script(self, event):
+        self.worker.publish(event)
+
+
+@pytest.mark.parametrize("publisher", [Publisher, DemoWorker])
+def test_publishers_send_the_script_once_and_then_its_hash(running, publisher):
+    p, client = publisher(running), running.client
+    event = {"type": "executed", "sid": "s", "data": {"prompt_id": "p"}}
+    calls(client)
+    for _ in range(3):
+        p.script(event)
+    client.script_flush()  # as after a restart, or a failover to a replica
+    for _ in range(3):
+        p.script(event)
+    made = calls(client)
+    assert made.get("evalsha") == 6 + 2, made  # twice it was not known
+    assert made.get("script|load", made.get("script", 0)) >= 2 and "eval" not in made, made
+    stored = [msgpack.unpackb(fields[b"e"]) for _, fields in client.xrange("comfy:sid:{s}:log")]
+    assert stored == [event] * 6
