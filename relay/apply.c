@@ -81,7 +81,7 @@ static enum drop_reason to_one(struct relay *r, struct event *e, enum effect eff
     if (reason != DROP_NOTHING)
         return reason;
     if (is_aside)
-        return catchup_put_aside(r, s, message, e->id);
+        return catchup_put_aside(r, s, message, e);
     r->metrics.unrouted += !is_heard;
     if (!s && (effect == EFFECT_START || is_executing(e, effect)))
         s = lifetime_find_or_add(r, e->sid, now_ms); /* remembered, though nobody listens */

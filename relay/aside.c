@@ -61,6 +61,16 @@ int aside_append(struct aside *a, struct stream_id id, struct span message)
     return 0;
 }
 
+int aside_append_latest(struct aside *a, uint64_t key, struct span message)
+{
+    struct aside_item *item = make(STREAM_ID_NONE, message);
+    if (!item)
+        return -ENOMEM;
+    item->key = key;
+    aside_put(a, item);
+    return 0;
+}
+
 int aside_prepend(struct aside *a, struct stream_id id, struct span message)
 {
     struct aside_item *item = make(id, message);
@@ -86,13 +96,40 @@ int aside_append_frame(struct aside *a, struct frame *take_frame, uint64_t key)
     return 0;
 }
 
+static bool is_until(const struct aside_item *item, struct stream_id id)
+{
+    return !stream_id_is_none(item->id) && stream_id_compare(item->id, id) <= 0;
+}
+
+static bool is_latest(const struct aside_item *item)
+{
+    return !item->frame && item->key != 0;
+}
+
 void aside_drop_until(struct aside *a, struct stream_id id)
 {
-    for (size_t n = a->count; n > 0; n--) {
-        struct aside_item *item = aside_take(a);
-        if (stream_id_is_none(item->id) || stream_id_compare(item->id, id) > 0)
-            aside_put(a, item);
-        else
-            aside_free(item);
+    size_t n = 0, older = 0;
+    struct aside_item *item;
+    STAILQ_FOREACH(item, &a->items, next)
+    {
+        n++;
+        if (is_until(item, id))
+            older = n;
     }
+    for (size_t i = 0; i < n; i++) {
+        item = aside_take(a);
+        if (is_until(item, id) || (i < older && is_latest(item)))
+            aside_free(item);
+        else
+            aside_put(a, item);
+    }
+}
+
+bool aside_has_latest(const struct aside *a, uint64_t key)
+{
+    const struct aside_item *item;
+    STAILQ_FOREACH(item, &a->items, next)
+    if (is_latest(item) && item->key == key)
+        return true;
+    return false;
 }

@@ -11,7 +11,7 @@ struct aside_item {
     STAILQ_ENTRY(aside_item) next;
     struct stream_id id; /* STREAM_ID_NONE: none */
     struct frame *frame; /* owned; NULL: a message */
-    uint64_t key;        /* conflation key of the frame */
+    uint64_t key;        /* conflation key; 0: none, or not known */
     size_t len;
     uint8_t message[];
 };
@@ -30,14 +30,19 @@ int aside_append(struct aside *a, struct stream_id id, struct span message)
     __attribute__((warn_unused_result));
 int aside_prepend(struct aside *a, struct stream_id id, struct span message)
     __attribute__((warn_unused_result));
+/* At the end, one of a conflated event, without an id. */
+int aside_append_latest(struct aside *a, uint64_t key, struct span message)
+    __attribute__((warn_unused_result));
 /* At the end. Takes the frame, on every path. */
 int aside_append_frame(struct aside *a, struct frame *take_frame, uint64_t key)
     __attribute__((warn_unused_result));
 
 /* An item at the end. */
 void aside_put(struct aside *a, struct aside_item *take_item);
-/* Drops the messages with an id up to this one. */
+/* Drops the messages with an id up to this one, and the conflated ones before the last of them: they are older. */
 void aside_drop_until(struct aside *a, struct stream_id id);
+/* True when a message with this conflation key is among them. */
+bool aside_has_latest(const struct aside *a, uint64_t key);
 
 /* The first one, out of the list; the caller's then: aside_free(). NULL: there is none. */
 struct aside_item *aside_take(struct aside *a);

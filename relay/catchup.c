@@ -172,12 +172,16 @@ static bool is_full(const struct relay *r, const struct aside *a)
 
 /* One too many that is in Redis too is read from there. */
 enum drop_reason catchup_put_aside(struct relay *r, struct session *s, struct span message,
-                                   struct stream_id id)
+                                   const struct event *e)
 {
     struct catchup *c = s->catchup;
-    if (!is_full(r, &c->live) && aside_append(&c->live, id, message) == 0)
+    uint64_t key = stream_id_is_none(e->id) ? event_conflation_key(e, r->sessions.seed) : 0;
+    int error = is_full(r, &c->live) ? -ENOBUFS
+                : key != 0           ? aside_append_latest(&c->live, key, message)
+                                     : aside_append(&c->live, e->id, message);
+    if (error == 0)
         return DROP_NOTHING;
-    if (stream_id_is_none(id))
+    if (stream_id_is_none(e->id))
         return DROP_NO_MEMORY;
     c->is_short = true;
     return DROP_NOTHING;
@@ -324,25 +328,29 @@ static void apply_all(struct relay *r, struct session *s, struct aside *a, bool 
     }
 }
 
-/* What a conflated event shows is over when its prompt is. */
-static bool is_shown(const struct relay *r, const struct session *s, struct span message)
+/* What a conflated event shows is over when its prompt is, and when a live one of its key has come meanwhile. */
+static bool is_shown(const struct relay *r, const struct session *s, const struct aside *live,
+                     struct span message)
 {
     struct event e;
     struct codec *codec = r->ports.codec;
     if (codec->decode(codec, message, session_sid(s), &e) != DROP_NOTHING ||
         codec->encode(codec, &e, NULL) != DROP_NOTHING)
         return true; /* it is dropped, and counted, by being applied */
+    if (aside_has_latest(live, event_conflation_key(&e, r->sessions.seed)))
+        return false;
     return e.prompt.len == 0 ? s->is_executing || s->has_left
                              : s->is_executing && span_equals(e.prompt, session_prompt(s));
 }
 
-static void apply_latest(struct relay *r, struct session *s, struct aside *latest, uint64_t now_ms)
+static void apply_latest(struct relay *r, struct session *s, struct aside *latest, const struct aside *live,
+                         uint64_t now_ms)
 {
     struct aside shown;
     struct aside_item *item;
     aside_init(&shown);
     while ((item = aside_take(latest)))
-        if (is_shown(r, s, aside_message(item)))
+        if (is_shown(r, s, live, aside_message(item)))
             aside_put(&shown, item);
         else
             aside_free(item);
@@ -413,7 +421,7 @@ static void complete(struct relay *r, struct session *s, uint64_t now_ms)
     else if (c->is_broken)
         leave_gap(s);
     apply_all(r, s, &c->on, true, now_ms);
-    apply_latest(r, s, &c->latest, now_ms);
+    apply_latest(r, s, &c->latest, &c->live, now_ms);
     s->newest = c->has_lost ? c->read_to : c->from;
     s->newest_at_ms = now_ms;
     apply_all(r, s, &c->live, false, now_ms);

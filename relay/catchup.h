@@ -21,6 +21,7 @@
 struct relay;
 struct session;
 struct frame;
+struct event;
 
 TAILQ_HEAD(catchup_list, catchup);
 
@@ -64,9 +65,9 @@ void catchup_restart(struct relay *r, struct session *s);
 /* Asks what waits in the queue, as much as may be under way. */
 void catchup_pump(struct relay *r);
 
-/* Puts a live message aside. DROP_NOTHING, or DROP_NO_MEMORY: there are too many. */
+/* Puts the message of a live event aside. DROP_NOTHING, or DROP_NO_MEMORY: there are too many. */
 enum drop_reason catchup_put_aside(struct relay *r, struct session *s, struct span message,
-                                   struct stream_id id);
+                                   const struct event *e);
 /* The same for a broadcast. Takes the frame. */
 void catchup_put_frame_aside(struct relay *r, struct session *s, struct frame *take_frame, uint64_t key);
 

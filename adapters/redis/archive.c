@@ -53,8 +53,8 @@ static struct span composed_span(const struct composed *c)
     return span_of(c->bytes, c->len);
 }
 
-int archive_init(struct session_archive *a, struct commands *commands, const struct link_config *config,
-                 const struct options *options)
+int archive_init(struct session_archive *a, struct commands *commands, struct marker *marker,
+                 const struct link_config *config, const struct options *options)
 {
     *a = (struct session_archive){.port = {.read_back = read_back,
                                            .read_on = read_on,
@@ -76,6 +76,7 @@ int archive_init(struct session_archive *a, struct commands *commands, const str
                                            .name = a->port.name,
                                            .takeover = composed_span(&a->takeover),
                                            .told = {on_told_by_question},
+                                           .marker = marker,
                                            .on_answered = on_answered};
     oddities_init(&a->context.oddities, config->loop, config->logger);
     TAILQ_INIT(&a->asked);
@@ -104,6 +105,16 @@ void archive_go_on(struct session_archive *a)
     struct question *q;
     TAILQ_FOREACH (q, &a->asked, next)
         question_ask(q);
+}
+
+/* An answer makes the core ask again, behind those that wait. */
+void archive_marked(struct session_archive *a, uint64_t mark)
+{
+    struct question *q = TAILQ_FIRST(&a->asked), *next;
+    for (; q; q = next) {
+        next = TAILQ_NEXT(q, next);
+        question_marked(q, mark);
+    }
 }
 
 static struct session_archive *of_port(struct archive *port)

@@ -32,15 +32,18 @@ struct session_archive {
     struct question questions[ARCHIVE_QUESTIONS];
 };
 
-/* All pointers are borrowed for its life; the commands may be initialized later. 0; or -ENOMEM or what getrandom(2)
- * says: then there is nothing to deinit. */
-int archive_init(struct session_archive *a, struct commands *commands, const struct link_config *config,
-                 const struct options *options) __attribute__((warn_unused_result));
+/* All pointers are borrowed for its life; the commands may be initialized later, and so may the marker. Without one (NULL)
+ * no answer waits for messages. 0; or -ENOMEM or what getrandom(2) says: then there is nothing to deinit. */
+int archive_init(struct session_archive *a, struct commands *commands, struct marker *marker,
+                 const struct link_config *config, const struct options *options)
+    __attribute__((warn_unused_result));
 void archive_open(struct session_archive *a, struct relay *relay);
 /* After commands_close(). Questions without an answer stay without. */
 void archive_deinit(struct session_archive *a);
 
 /* The connection is up: asks what was not answered. */
 void archive_go_on(struct session_archive *a);
+/* A mark among the messages is back, and all before it. */
+void archive_marked(struct session_archive *a, uint64_t mark);
 
 #endif

@@ -18,6 +18,8 @@ static enum pubsub_kind kind_of(struct span word)
 {
     if (span_is(word, "message"))
         return PUBSUB_MESSAGE;
+    if (span_is(word, "pong"))
+        return PUBSUB_PONG;
     return span_is(word, "subscribe") ? PUBSUB_SUBSCRIBE : PUBSUB_OTHER;
 }
 
@@ -36,6 +38,8 @@ static void take_element(struct pubsub *p, int index, struct span value)
 {
     if (index == 0)
         p->kind = kind_of(value);
+    else if (index == 1 && p->kind == PUBSUB_PONG)
+        p->user->on_pong(p->user, value);
     else if (index == 1)
         keep_channel(p, value);
     else if (index == 2 && p->kind == PUBSUB_MESSAGE)

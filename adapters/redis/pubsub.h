@@ -1,7 +1,8 @@
-/* What a subscribed connection receives, as it comes: RESP2 arrays of three.
+/* What a subscribed connection receives, as it comes: RESP2 arrays.
  *
  *     ["message", channel, payload]
  *     ["subscribe", channel, count]
+ *     ["pong", payload]
  *
  * Nothing is allocated for a message, and its payload is not copied: it is handed over out of the buffer of
  * hiredis' reader, the moment it is complete. */
@@ -19,11 +20,13 @@
 struct pubsub_user {
     void (*on_message)(struct pubsub_user *self, struct span channel, struct span payload);
     void (*on_subscribed)(struct pubsub_user *self, struct span channel);
+    /* A PING has been answered, with its payload. */
+    void (*on_pong)(struct pubsub_user *self, struct span payload);
     /* Redis has refused a command. */
     void (*on_error)(struct pubsub_user *self, struct span text);
 };
 
-enum pubsub_kind { PUBSUB_OTHER, PUBSUB_MESSAGE, PUBSUB_SUBSCRIBE };
+enum pubsub_kind { PUBSUB_OTHER, PUBSUB_MESSAGE, PUBSUB_SUBSCRIBE, PUBSUB_PONG };
 
 struct pubsub {
     struct pubsub_user *user;

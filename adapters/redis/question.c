@@ -41,6 +41,7 @@ void question_drop(struct question *q)
     q->log = q->latest = NULL;
     q->reading = (struct reading){0};
     q->sent = q->taken = 0;
+    q->mark = 0;
 }
 
 static struct span sid_of(const struct question *q)
@@ -254,13 +255,27 @@ static void answer(struct question *q)
     q->context->on_answered(q->context, q);
 }
 
+static void finish(struct question *q)
+{
+    struct marker *marker = q->context->marker;
+    q->mark = marker && !q->is_back ? marker->set(marker) : 0;
+    if (q->mark == 0)
+        answer(q);
+}
+
+void question_marked(struct question *q, uint64_t mark)
+{
+    if (q->mark > 0 && q->mark <= mark)
+        answer(q);
+}
+
 static void take(struct question *q, const redisReply *reply)
 {
     enum question_part part = q->parts[q->taken++];
     if (!parts[part].take(q, reply))
         oddities_note(&q->context->oddities, parts[part].otherwise, sid_of(q), reply);
     if (q->taken == q->sent)
-        answer(q);
+        finish(q);
 }
 
 /* Callback of the commands */

@@ -8,6 +8,9 @@
  *                 XRANGE log
  *                 HGETALL latest
  *
+ * What was published before the log was read may still be on its way over the subscriber's connection. So the answer to
+ * one that reads on waits for a mark there: then the core has put aside all that the answer may hold too.
+ *
  * The order counts: the session is this relay's before it is read, and `latest` is no older than the log. When the
  * connection is lost before the last reply, all of it is asked again. */
 #ifndef REDIS_QUESTION_H
@@ -28,6 +31,13 @@
 
 struct question;
 
+/* Marks among the messages that are received (the subscriber's connection). */
+struct marker {
+    /* Everything that was published before now is received before this mark is back: question_marked(). 0: there is
+     * no connection. */
+    uint64_t (*set)(struct marker *self);
+};
+
 /* What all of them need. */
 struct question_context {
     struct commands *commands;
@@ -36,7 +46,8 @@ struct question_context {
     struct span name;     /* this relay's */
     struct span takeover; /* the message by which it claims a session */
     struct oddities oddities;
-    struct command told; /* of a message whose reply is of no interest */
+    struct command told;   /* of a message whose reply is of no interest */
+    struct marker *marker; /* NULL: no messages are received, and no answer waits */
     /* The question is done, and the core has its answer. */
     void (*on_answered)(struct question_context *self, struct question *q);
 };
@@ -60,6 +71,7 @@ struct question {
     enum join join;      /* of one that reads on */
     struct stream_id at; /* before it, or from it */
     uint64_t ticket;
+    uint64_t mark;                            /* it waits for, with its answer; 0: none */
     enum question_part parts[QUESTION_PARTS]; /* in the order they were sent */
     size_t sent, taken;                       /* of them; 0 sent: it is not under way */
     redisReply *log, *latest;                 /* owned; NULL: none, or not yet */
@@ -77,6 +89,8 @@ void question_on(struct question *q, struct question_context *context, struct sp
 
 /* Asks, unless it is under way or there is no connection. The answer comes later. */
 void question_ask(struct question *q);
+/* This mark is back, and all before it: answers, if it waited for that. */
+void question_marked(struct question *q, uint64_t mark);
 /* Frees what it has been answered so far. */
 void question_drop(struct question *q);
 

@@ -32,6 +32,7 @@ struct redis {
 };
 
 static void on_ready(struct subscriber_user *user);
+static void on_mark(struct subscriber_user *user, uint64_t mark);
 static void on_subscriber_closed(struct subscriber_user *user);
 static void on_up(struct commands_user *user);
 static void on_finished(struct commands_user *user);
@@ -103,11 +104,11 @@ struct redis *redis_new(uv_loop_t *loop, const struct options *options, struct l
     r->config.dead_ms = DEAD_MS;
     if (configure(r, options, why) < 0)
         goto fail;
-    if ((error = archive_init(&r->archive, &r->commands, &r->config, options)) < 0) {
+    if ((error = archive_init(&r->archive, &r->commands, &r->subscriber.marker, &r->config, options)) < 0) {
         snprintf(why, REDIS_WHY_BYTES, "%s", strerror(-error));
         goto fail;
     }
-    r->subscriber_user = (struct subscriber_user){on_ready, on_subscriber_closed};
+    r->subscriber_user = (struct subscriber_user){on_ready, on_mark, on_subscriber_closed};
     r->commands_user = (struct commands_user){on_up, on_finished, on_commands_closed};
     subscriber_init(&r->subscriber, &r->config, options->redis_prefix, &r->subscriber_user);
     commands_init(&r->commands, &r->config, &r->commands_user);
@@ -201,6 +202,11 @@ static struct redis *of_commands(struct commands_user *user)
 static void on_ready(struct subscriber_user *user)
 {
     read_workers(of_subscriber(user));
+}
+
+static void on_mark(struct subscriber_user *user, uint64_t mark)
+{
+    archive_marked(&of_subscriber(user)->archive, mark);
 }
 
 static void on_subscriber_closed(struct subscriber_user *user)

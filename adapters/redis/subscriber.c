@@ -1,6 +1,8 @@
 #include "adapters/redis/subscriber.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
 
 #include "relay/sid.h"
 
@@ -9,6 +11,7 @@
 
 static void subscribe(struct channels *self, struct span sid);
 static void unsubscribe(struct channels *self, struct span sid);
+static uint64_t set_mark(struct marker *self);
 static void on_up(struct link_user *user);
 static void on_bytes(struct link_user *user, struct span bytes);
 static void on_down(struct link_user *user);
@@ -16,6 +19,7 @@ static void ping(struct link_user *user);
 static void on_link_closed(struct link_user *user);
 static void on_message(struct pubsub_user *user, struct span channel, struct span payload);
 static void on_subscribed(struct pubsub_user *user, struct span channel);
+static void on_pong(struct pubsub_user *user, struct span payload);
 static void on_error(struct pubsub_user *user, struct span text);
 static void on_turn_end(uv_prepare_t *prepare);
 
@@ -24,10 +28,11 @@ void subscriber_init(struct subscriber *s, const struct link_config *config, con
 {
     *s = (struct subscriber){
         .channels = {.subscribe = subscribe, .unsubscribe = unsubscribe},
+        .marker = {set_mark},
         .user = user,
         .prefix = prefix,
         .link_user = {on_up, on_bytes, on_down, ping, on_link_closed},
-        .pubsub_user = {on_message, on_subscribed, on_error},
+        .pubsub_user = {on_message, on_subscribed, on_pong, on_error},
         .drop_limit = {.interval_ms = DROP_LOG_INTERVAL_MS, .burst = DROP_LOG_BURST},
         .open_handles = 2,
     };
@@ -49,7 +54,25 @@ static void send_batch(struct subscriber *s)
     if (s->batch.count > 0)
         link_command(&s->link, s->batch.args, 1 + s->batch.count);
     batch_clear(&s->batch);
-    uv_prepare_stop(&s->flush);
+}
+
+static void send_mark(struct subscriber *s)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%" PRIu64, s->mark);
+    link_command(&s->link, (struct span[]){span_str("PING"), span_of(digits, (size_t)len)}, 2);
+    s->has_mark = false;
+}
+
+static uint64_t set_mark(struct marker *self)
+{
+    struct subscriber *s = (struct subscriber *)((char *)self - offsetof(struct subscriber, marker));
+    if (!link_is_up(&s->link))
+        return 0;
+    s->mark += !s->has_mark;
+    s->has_mark = true;
+    uv_prepare_start(&s->flush, on_turn_end);
+    return s->mark;
 }
 
 static void ask(struct subscriber *s, enum batch_verb verb, struct span channel)
@@ -101,12 +124,13 @@ static void begin(struct subscriber *s)
 
 static void end(struct subscriber *s)
 {
-    s->is_ready = false;
+    s->is_ready = s->has_mark = false;
     batch_clear(&s->batch);
     uv_prepare_stop(&s->flush);
     pubsub_close(&s->pubsub);
     s->relay->metrics.redis_up = 0;
     relay_link_down(s->relay, uv_now(s->link.config->loop));
+    s->user->on_mark(s->user, UINT64_MAX);
 }
 
 static void become_ready(struct subscriber *s)
@@ -163,7 +187,11 @@ static void close_handle(struct subscriber *s)
 
 static void on_turn_end(uv_prepare_t *prepare)
 {
-    send_batch(prepare->data);
+    struct subscriber *s = prepare->data;
+    send_batch(s);
+    if (s->has_mark)
+        send_mark(s);
+    uv_prepare_stop(prepare);
 }
 
 static void on_prepare_closed(uv_handle_t *handle)
@@ -218,6 +246,17 @@ static void on_message(struct pubsub_user *user, struct span channel, struct spa
 static void on_subscribed(struct pubsub_user *user, struct span channel)
 {
     confirm(of_pubsub(user), channel);
+}
+
+/* The keep-alive's has no payload. */
+static void on_pong(struct pubsub_user *user, struct span payload)
+{
+    struct subscriber *s = of_pubsub(user);
+    char digits[24] = "";
+    if (payload.len > 0 && payload.len < sizeof digits) {
+        memcpy(digits, payload.bytes, payload.len);
+        s->user->on_mark(s->user, strtoull(digits, NULL, 10));
+    }
 }
 
 static void on_error(struct pubsub_user *user, struct span text)

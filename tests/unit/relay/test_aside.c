@@ -100,6 +100,43 @@ static void frames_wait_among_messages(void **state)
     aside_clear(&a);
 }
 
+static void append_latest(struct aside *a, uint64_t key, const char *text)
+{
+    assert_int_equal(aside_append_latest(a, key, span_str(text)), 0);
+}
+
+static void what_was_read_is_dropped_and_what_is_newer_stays(void **state)
+{
+    (void)state;
+    struct aside a;
+    aside_init(&a);
+    append(&a, 1, "one");
+    append(&a, 0, "no id");
+    append(&a, 2, "two");
+    append(&a, 3, "three");
+    append_frame(&a, "status", 9);
+    aside_drop_until(&a, id_of(2));
+    assert_string_equal(take_all(&a), "0:no id 3:three 9:status");
+}
+
+/* They are older than what was read: of a prompt, perhaps, of which the end was read. */
+static void conflated_ones_before_the_last_that_was_read_are_dropped(void **state)
+{
+    (void)state;
+    struct aside a;
+    aside_init(&a);
+    append_latest(&a, 7, "older");
+    append_frame(&a, "status", 9);
+    append(&a, 2, "two");
+    append_latest(&a, 7, "newer");
+    append(&a, 3, "three");
+    aside_drop_until(&a, id_of(2));
+    assert_true(aside_has_latest(&a, 7));
+    assert_false(aside_has_latest(&a, 9)); /* a frame is for all, not of the session */
+    assert_string_equal(take_all(&a), "9:status 0:newer 3:three");
+    assert_false(aside_has_latest(&a, 7));
+}
+
 static void what_it_holds_is_counted(void **state)
 {
     (void)state;
@@ -142,6 +179,8 @@ int main(void)
         cmocka_unit_test(what_is_read_backwards_is_put_before_the_rest),
         cmocka_unit_test(a_message_is_copied),
         cmocka_unit_test(frames_wait_among_messages),
+        cmocka_unit_test(what_was_read_is_dropped_and_what_is_newer_stays),
+        cmocka_unit_test(conflated_ones_before_the_last_that_was_read_are_dropped),
         cmocka_unit_test(what_it_holds_is_counted),
         cmocka_unit_test(what_is_left_is_freed),
     };

@@ -193,7 +193,7 @@ static void await_or_fail(struct fixture *f, bool (*is_done)(void *arg), const c
 static void open_archive(struct fixture *f)
 {
     commands_init(&f->commands, &f->config, &f->user);
-    assert_int_equal(archive_init(&f->archive, &f->commands, &f->config, &f->options), 0);
+    assert_int_equal(archive_init(&f->archive, &f->commands, NULL, &f->config, &f->options), 0);
     archive_open(&f->archive, &f->relay);
     memcpy(f->name, f->archive.name, ARCHIVE_NAME_LEN);
     commands_open(&f->commands);
@@ -771,7 +771,7 @@ static void names_of_two_relays_differ(void **state)
     struct fixture *f = *state;
     static struct session_archive other;
     open_connected(state);
-    assert_int_equal(archive_init(&other, &f->commands, &f->config, &f->options), 0);
+    assert_int_equal(archive_init(&other, &f->commands, NULL, &f->config, &f->options), 0);
     assert_int_equal(strspn(f->name, "0123456789abcdef"), ARCHIVE_NAME_LEN);
     assert_int_equal(other.port.name.len, ARCHIVE_NAME_LEN);
     assert_false(span_equals(other.port.name, f->archive.port.name));

@@ -45,6 +45,11 @@ static void on_subscribed(struct pubsub_user *user, struct span channel)
     say(told_of(user), "subscribed", channel, SPAN_NONE);
 }
 
+static void on_pong(struct pubsub_user *user, struct span payload)
+{
+    say(told_of(user), "pong", payload, SPAN_NONE);
+}
+
 static void on_error(struct pubsub_user *user, struct span text)
 {
     say(told_of(user), "error", text, SPAN_NONE);
@@ -52,19 +57,21 @@ static void on_error(struct pubsub_user *user, struct span text)
 
 static void open_parser(struct told *t)
 {
-    *t = (struct told){.user = {on_message, on_subscribed, on_error}};
+    *t = (struct told){.user = {on_message, on_subscribed, on_pong, on_error}};
     assert_int_equal(pubsub_open(&t->pubsub, &t->user), 0);
 }
 
 static const char stream[] = "*3\r\n$9\r\nsubscribe\r\n$12\r\ncomfy:events\r\n:1\r\n"
                              "*3\r\n$7\r\nmessage\r\n$12\r\ncomfy:events\r\n$5\r\nhello\r\n"
                              "*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+                             "*2\r\n$4\r\npong\r\n$2\r\n17\r\n"
                              "*3\r\n$7\r\nmessage\r\n$3\r\na:b\r\n$0\r\n\r\n"
                              "*3\r\n$11\r\nunsubscribe\r\n$3\r\na:b\r\n:1\r\n"
                              "-NOPERM no\r\n"
                              "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\n\r\n*1\r\n";
-static const char told_of_stream[] = "subscribed comfy:events \nmessage comfy:events hello\nmessage a:b \n"
-                                     "error NOPERM no \nmessage c \r\n*1\n";
+static const char told_of_stream[] =
+    "subscribed comfy:events \nmessage comfy:events hello\npong  \npong 17 \nmessage a:b \n"
+    "error NOPERM no \nmessage c \r\n*1\n";
 
 static void stream_cut_anywhere_says_the_same(void **state)
 {
