@@ -12,8 +12,8 @@
 --                                                     ARGV[6]  "1" when the event ends its prompt, else "0"
 --
 -- Both keys live for another ttl. Answers the event's id in the log, or an empty string for class latest. When the
--- event cannot be stored (no memory left, a key of another type) it is published all the same, and the answer is
--- Redis' error.
+-- event cannot be stored (no memory left, a key of another type, a disk or replicas that are wanting) it is published
+-- all the same, and the answer is Redis' error.
 
 local log, latest = KEYS[1], KEYS[2]
 local channel, event, ttl, log_events, key, ends = unpack(ARGV)
@@ -43,9 +43,9 @@ else
   end
 end
 if ends == '1' then
-  redis.call('DEL', latest)
+  redis.pcall('DEL', latest)
 end
-redis.call('PEXPIRE', log, ttl)
-redis.call('PEXPIRE', latest, ttl)
+redis.pcall('PEXPIRE', log, ttl)
+redis.pcall('PEXPIRE', latest, ttl)
 redis.call('PUBLISH', channel, message)
 return answer
