@@ -15,8 +15,9 @@
 
 #define LINK_ARGS_MAX 512 /* of one command */
 
+/* So short that sessions are live again within 2 s of its return, read back and all. */
+#define LINK_BACKOFF_MAX_MS   1000
 #define LINK_BACKOFF_FIRST_MS 50
-#define LINK_BACKOFF_MAX_MS   2000 /* so that a Redis that was started again is found soon */
 #define LINK_STABLE_MS        5000 /* after so long the back-off begins anew */
 #define LINK_GREETING_MS      5000
 
