@@ -474,6 +474,145 @@ static void ten_thousand_sessions_are_subscribed_again(void **state)
     free(sockets);
 }
 
+/* Sessions that outlive a connection, and a relay -------------------------------------------------------------- */
+
+static struct redis_relay *open_replacing(struct fixture *f)
+{
+    struct redis_relay *r = add_relay(f, f->server.url);
+    r->options.session_duplicate = DUPLICATE_REPLACE;
+    assert_null(redis_relay_open(r));
+    await_or_fail(f, is_ready, r, "a subscription");
+    return r;
+}
+
+/* What a server answers to a command, in a string; the caller's. */
+static char *text_of(struct fixture *f, const char *command)
+{
+    redisReply *reply = redis_server_do(&f->server, command);
+    while (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0) {
+        redisReply *first = reply->element[0];
+        reply->element[0] = NULL;
+        freeReplyObject(reply);
+        reply = first;
+    }
+    char *text = strdup(reply->str ? reply->str : "");
+    freeReplyObject(reply);
+    return text;
+}
+
+struct expected_ack {
+    struct fixture *f;
+    char *id; /* owned */
+};
+
+static bool is_stored(void *arg)
+{
+    struct expected_ack *e = arg;
+    char *ack = text_of(e->f, "GET comfy:sid:{s}:ack");
+    bool is_it = strcmp(ack, e->id) == 0;
+    free(ack);
+    return is_it;
+}
+
+/* The client has all that it was sent; then it goes, without another word. */
+static void acknowledge(struct redis_relay *r, struct relay_socket *s)
+{
+    cursor_ask(&s->cursor);
+    relay_acknowledge(&r->relay, &s->cursor, uv_now(r->loop));
+}
+
+static bool is_silent(void *arg)
+{
+    return ((struct relay_socket *)arg)->cursor.state == CURSOR_SILENT;
+}
+
+static void newer_socket_at_another_relay_takes_the_session_over(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *a = open_replacing(f), *b = open_replacing(f);
+    static struct relay_socket newer;
+    attach_ready(f, a, &f->socket, "s");
+    await_read(f, a);
+    attach_ready(f, b, &newer, "s");
+    await_or_fail(f, is_silent, &f->socket, "the older socket to be silent");
+    publish_note(f, "comfy:sid:{s}", "for the newer one");
+    await_text(f, &newer, "for the newer one");
+    assert_int_equal(redis_relay_count(f->socket.text, "for the newer one"), 0);
+    assert_int_equal(newer.cursor.state, CURSOR_LIVE);
+    struct span name = redis_archive(b->redis)->name;
+    char *owner = text_of(f, "GET comfy:sid:{s}:owner");
+    assert_int_equal(strlen(owner), name.len);
+    assert_memory_equal(owner, name.bytes, name.len);
+    free(owner);
+    assert_int_equal(a->relay.metrics.takeovers, 1);
+    assert_int_equal(b->relay.metrics.takeovers, 0);
+}
+
+static void session_goes_on_at_another_relay_where_its_client_had_got_to(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *a = open_replacing(f), *b = open_replacing(f);
+    static struct relay_socket later;
+    attach_ready(f, a, &f->socket, "s");
+    publish_kept(f, "one", "p");
+    await_text(f, &f->socket, "\"one\"");
+    acknowledge(a, &f->socket);
+    publish_kept(f, "two", "p");
+    await_text(f, &f->socket, "\"two\"");
+    struct expected_ack e = {f, text_of(f, "XRANGE comfy:sid:{s}:log - + COUNT 1")};
+    await_or_fail(f, is_stored, &e, "the place of the client");
+    redis_relay_detach(a, &f->socket);
+    publish_kept(f, "three", "p");
+    redis_relay_attach(b, &later, "s");
+    await_text(f, &later, "\"three\"");
+    const char *two = strstr(later.text, "\"two\"");
+    assert_int_equal(redis_relay_count(later.text, "\"one\""), 0);
+    assert_int_equal(redis_relay_count(later.text, "\"two\""), 1);
+    assert_int_equal(redis_relay_count(later.text, "\"three\""), 1);
+    assert_true(two < strstr(later.text, "\"three\""));
+    free(e.id);
+}
+
+static void note_done(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static bool is_done(void *arg)
+{
+    return *(bool *)arg;
+}
+
+/* Within the 50 ms in which it would be stored with others. */
+static void place_of_a_client_is_stored_before_the_end(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *r = open_replacing(f);
+    bool done = false;
+    attach_ready(f, r, &f->socket, "s");
+    publish_kept(f, "one", "p");
+    await_text(f, &f->socket, "\"one\"");
+    struct expected_ack e = {f, text_of(f, "XRANGE comfy:sid:{s}:log - + COUNT 1")};
+    acknowledge(r, &f->socket);
+    redis_relay_detach(r, &f->socket);
+    relay_store(&r->relay, uv_now(r->loop));
+    redis_finish(r->redis, note_done, &done);
+    assert_false(done);
+    await_or_fail(f, is_done, &done, "the end");
+    assert_true(is_stored(&e));
+    free(e.id);
+}
+
+static void relay_that_reads_what_it_missed_is_not_ready(void **state)
+{
+    struct fixture *f = *state;
+    struct redis_relay *r = open_ready(f);
+    r->relay.behind++;
+    assert_string_equal(redis_why_not_ready(r->redis), "reading back what was missed");
+    r->relay.behind--;
+    assert_null(redis_why_not_ready(r->redis));
+}
+
 /* Workers ------------------------------------------------------------------------------------------------------- */
 
 static void workers_are_read_at_the_start(void **state)
@@ -777,6 +916,10 @@ int main(void)
         promise(redis_that_comes_later_is_found),
         promise(outage_passes_and_live_events_go_on),
         promise(ten_thousand_sessions_are_subscribed_again),
+        promise(newer_socket_at_another_relay_takes_the_session_over),
+        promise(session_goes_on_at_another_relay_where_its_client_had_got_to),
+        promise(place_of_a_client_is_stored_before_the_end),
+        promise(relay_that_reads_what_it_missed_is_not_ready),
         promise(workers_are_read_at_the_start),
         promise(lost_prompt_is_ended_once_when_two_relays_race),
         promise(silent_workers_entry_is_deleted_and_its_prompt_ended),
