@@ -356,7 +356,7 @@ static void a_steady_reader_of_a_giant_frame_is_not_taken_for_dead(void **state)
     assert_in_range(uv_now(&f.loop) - started, 2 * (100 + 300), 20000);
     assert_int_equal(peer_expect_number(c), 1);
     peer_ping(c, ping);
-    assert_int_equal(read_u64(ping), newest_cursor(&f, "a")->seq); /* the frame counts, though it had only begun */
+    assert_int_equal(read_u64(ping), newest_cursor(&f, "a")->seq); /* though it had only begun */
     peer_pong(c, ping);
     peer_ping(c, ping); /* the next one: the pong has come */
     assert_int_equal(f.core.relay.metrics.closed[CLOSE_PING_TIMEOUT], 0);
