@@ -184,7 +184,8 @@ bool log_give_up_oldest(struct log *log)
     drop_dead_head(log);
     if (log->live <= 1)
         return false;
-    log->trimmed_to = entry_at(log, 0)->seq + 1;
+    if (log->trimmed_to <= entry_at(log, 0)->seq) /* it may have been raised, for what never came here */
+        log->trimmed_to = entry_at(log, 0)->seq + 1;
     drop_head(log);
     return true;
 }
