@@ -22,8 +22,7 @@ static const struct envelope empty = {{[KEY_TYPE] = {.key = "type"},
 /* The stream id before the map */
 
 /* 0-0 is no entry's id. */
-static enum drop_reason take_id(struct unpack *u, bool is_sessions, struct value *first,
-                                struct stream_id *id)
+static enum drop_reason take_id(struct unpack *u, bool is_sessions, struct value *first, struct stream_id *id)
 {
     if (first->kind != VALUE_STR)
         return DROP_NOTHING;

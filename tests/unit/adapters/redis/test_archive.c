@@ -41,7 +41,7 @@ struct fixture {
 static char told[TOLD];
 static int answers, losses;
 
-static void tell(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
 {
     size_t used = strlen(told);
     va_list args;
@@ -67,7 +67,7 @@ void relay_read_back(struct relay *r, struct span sid, uint64_t ticket, const st
     (void)now_ms;
     tell("%.*s %u back", (int)sid.len, sid.bytes, (unsigned)ticket);
     tell_entries(entries, count);
-    tell(is_last ? " last\n" : "\n");
+    tell("%s\n", is_last ? " last" : "");
     answers++;
 }
 
@@ -83,7 +83,7 @@ void relay_read_on(struct relay *r, struct span sid, uint64_t ticket, const stru
     stream_id_format(reading->ack, id);
     tell("%s owner=%s ack=%s", reading->is_last ? " last" : "", owners[reading->owner],
          reading->has_ack ? id : "none");
-    tell(reading->has_listeners ? " listeners" : "");
+    tell("%s", reading->has_listeners ? " listeners" : "");
     for (size_t i = 0; i < reading->latest_count; i++)
         tell(" latest=%.*s", (int)reading->latest[i].len, reading->latest[i].bytes);
     tell("\n");
