@@ -470,6 +470,37 @@ static void what_is_asked_in_one_turn_goes_out_in_one_write(void **state)
     assert_int_equal(server_stat(f, "total_reads_processed:") - before, 2);
 }
 
+struct counting_marker {
+    struct marker port;
+    uint64_t set;
+};
+
+static uint64_t set_mark(struct marker *self)
+{
+    return ++((struct counting_marker *)self)->set;
+}
+
+/* What was published before the log was read may still be on its way. */
+static void answer_waits_for_the_messages_before_it(void **state)
+{
+    struct fixture *f = *state;
+    struct counting_marker marker = {.port.set = set_mark};
+    struct archive *a = open_connected(state);
+    f->archive.context.marker = &marker.port;
+    fill_log(f, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 2);
+    settle(f);
+    assert_int_equal(marker.set, 2);
+    assert_int_equal(answers, 0);
+    archive_marked(&f->archive, 1);
+    expect_told(f, 1, "s 1 on 1-1=B last owner=? ack=none\n");
+    archive_marked(&f->archive, UINT64_MAX);
+    expect_told(f, 1, "s 2 on 1-1=B last owner=? ack=none\n");
+    a->read_back(a, span_str("s"), STREAM_ID_MAX, 3);
+    expect_told(f, 1, "s 3 back 1-1=B last\n");
+}
+
 /* What goes wrong */
 
 static void keys_of_another_type_are_stepped_over_and_counted(void **state)
@@ -849,6 +880,7 @@ int main(void)
         promise(owner_is_checked_and_not_changed),
         promise(reading_on_has_its_effects_in_this_order),
         promise(what_is_asked_in_one_turn_goes_out_in_one_write),
+        promise(answer_waits_for_the_messages_before_it),
         promise(keys_of_another_type_are_stepped_over_and_counted),
         promise(place_that_is_none_is_unknown),
         promise(flood_of_errors_is_told_a_few_times_and_names_no_session),
