@@ -5,6 +5,7 @@
 #     differential  MessagePack to JSON against independent implementations
 #     flow          the relay as a whole: real Redis, recorded traffic, promises by name
 #     e2e           clients people use, and a browser
+#     model         the protocol between relays, Redis and a client, in every order things can happen (spin)
 #     fuzz          each fuzz target for 10 s, or SECONDS
 #     static        includes, layout, shell scripts, warnings of both compilers
 #   and outside of the default run:
@@ -18,7 +19,7 @@ WORK=$ROOT/tests/.work
 VENV=$WORK/venv
 NODE=$WORK/node
 RESULTS=$WORK/results
-DEFAULT_SUITES="static unit differential flow e2e fuzz"
+DEFAULT_SUITES="static model unit differential flow e2e fuzz"
 FUZZ_SECONDS=10
 JOBS=$(nproc)
 export WORK NODE
@@ -103,6 +104,10 @@ run_flow() {
 
 run_e2e() {
     run_pytest e2e 240
+}
+
+run_model() {
+    "$ROOT/tests/model/run.sh" "$WORK/model" | tee -a "$RESULTS/$SUITE"
 }
 
 run_fuzz() {
@@ -236,7 +241,7 @@ parse() {
     local argument
     for argument in "$@"; do
         case $argument in
-        unit | differential | flow | e2e | fuzz | static | debian | coverage) SUITES+=("$argument") ;;
+        unit | differential | flow | e2e | fuzz | static | model | debian | coverage) SUITES+=("$argument") ;;
         [0-9]*) FUZZ_SECONDS=$argument ;;
         *)
             sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2

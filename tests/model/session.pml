@@ -1,0 +1,593 @@
+/* One session, two relays, Redis and a client: what must not be lost, in every order in which things can happen.
+ *
+ *     publisher ──▶ Redis: the log, `ack`, `owner`; the session's channel ──▶ relay 0 ──▶ sockets ──▶ the client's page
+ *                                                                         └─▶ relay 1 ──▶
+ *
+ * This is the protocol's documentation too: each step names in brackets the function that does it, and the suite checks
+ * that it exists. tests/model/run.sh lets spin look at every state within small bounds, and at faults (below), each of
+ * which the promises must notice.
+ *
+ * What is promised (design.md, rules of replay), for session.duplicate = replace:
+ *   IN ORDER   what a socket is sent follows without a gap or a repetition; only a new socket may repeat
+ *   RESUMED    a page that comes back goes on no later than where it had got to
+ *   PROMPTED   a new page goes on no later than when it got its first status, and sees the prompt that executes from its
+ *              beginning, whatever the page before it had acknowledged
+ *   ONE LIVE   of what comes by the channel, only the relay that has the session sends, by the order of the channel
+ *   AT REST    in the end the client has everything, on the only socket that is live
+ *
+ * Ids are 1, 2, 3 and so on. PROMPT is the event that begins the prompt, END the one that ends it. A place is the id of
+ * the last event that a client has had: 0 is none yet, UNKNOWN is not known.
+ *
+ * There is no time here: whatever is under way may take as long as it likes. Three things are taken for granted, because
+ * the times they depend on differ widely; a switch takes one away, and then spin shows what happens:
+ *   - IMPATIENT_PLACING  a page's close frame arrives within RELAY_PLACING_MS of its successor's first status
+ *   - IMPATIENT_CLIENT   a client comes back (after 300 ms) only when Redis has done what was asked for its last socket:
+ *                        its subscription, its claim, its first place. Acknowledgements may still be stored late, or never
+ *   - and, without one:  what a relay tells Redis of a page that has gone is not lost with the connection */
+
+#ifndef EVENTS
+#define EVENTS 3
+#endif
+#ifndef PROMPT
+#define PROMPT 1
+#endif
+#ifndef END
+#define END 3
+#endif
+#ifndef CONNECTS
+#define CONNECTS 3 /* sockets that the client opens, one after the other */
+#endif
+#ifndef RELOADS
+#define RELOADS 1 /* how often its page is another one then */
+#endif
+#ifndef OUTAGES
+#define OUTAGES 0 /* how often a relay loses its connection to Redis */
+#endif
+#ifndef DEATHS
+#define DEATHS 0 /* how often a relay dies, and is started again */
+#endif
+
+#ifdef KEEP_BOTH
+#define is_new(id, newest) true /* what both the log and the channel brought is kept twice */
+#else
+#define is_new(id, newest) ((id) > (newest))
+#endif
+
+#ifdef STATUS_TOO_SOON
+#define is_joined(r) (R.subscription == SUB_ACTIVE) /* what came before the subscription may be read when there is more */
+#else
+#define is_joined(r) (R.subscription == SUB_ACTIVE && (R.catchup != NEW || R.has_from))
+#endif
+
+#define UNKNOWN    15
+#define NO_PROMISE 14
+#define NO_SOCKET 15
+#define NOBODY    2
+#define THE_DEAD  3 /* a relay that is no more */
+#define other(r)  (1 - (r))
+
+#define executes(id)  ((id) >= PROMPT && (id) < END)
+#define beginning(id) (executes(id) -> PROMPT - 1 : (id)) /* the place of a page that has seen nothing, at this id */
+
+/* ---- Redis ------------------------------------------------------------------------------------------------------- */
+
+byte newest;         /* comfy:sid:{S}:log holds 1 to newest */
+byte ack = UNKNOWN;  /* comfy:sid:{S}:ack */
+byte owner = NOBODY; /* comfy:sid:{S}:owner */
+bool listens[2];     /* to comfy:sid:{S} */
+bool link_is_down[2];
+
+mtype = { EVENT, TAKEOVER, LEFT, SUBSCRIBED }
+chan channel[2] = [10] of { mtype, byte, byte }; /* to each relay, in order: what, its id or by whom, the owner then */
+
+mtype = { BACK, CLAIM, CHECK, PLACE, ON, STORE, LEAVE }
+chan commands[2] = [7] of { mtype, byte, bool }; /* from each relay, in order */
+
+inline publish(what, argument)
+{
+    assert(nfull(channel[0]) && nfull(channel[1]));
+    if :: listens[0] -> channel[0]!what(argument, owner) :: else fi;
+    if :: listens[1] -> channel[1]!what(argument, owner) :: else fi
+}
+
+/* ---- the client, and its sockets as their relays see them ---------------------------------------------------------- */
+
+byte connects;           /* sockets so far */
+byte page = NO_SOCKET;   /* the socket that the page has now */
+bool page_is_new = true; /* it was not sent anything of the log yet */
+byte told = UNKNOWN;     /* the newest event when the page got its first status: from then on it may post a prompt */
+byte has;                /* then it has had everything, from its beginning up to this */
+byte reloads, outages, deaths;
+bool is_calm;            /* nothing is cut any more */
+
+mtype = { NONE, WAITING, HELD, LIVE, SILENT, CLOSED }
+typedef Socket {
+    mtype state = NONE;
+    byte relay;
+    byte start;    /* cursor.start_from: where it begins if nothing is known */
+    byte next;     /* cursor.seq, as an index in the relay's log */
+    byte received; /* the last event that came through it */
+    bool leaves    /* its close frame, 1001, is on its way */
+}
+Socket sock[CONNECTS];
+
+/* ---- relays -------------------------------------------------------------------------------------------------------- */
+
+mtype = { SUB_NONE, SUB_ASKED, SUB_ACTIVE }
+mtype = { CLAIM_NONE, CLAIM_SENT, CLAIM_HELD }
+mtype = { CAUGHT_UP, NEW, GAP }
+#define LOG_MAX (EVENTS + 2)
+typedef Relay {
+    byte log[LOG_MAX]; /* the session's log here */
+    byte count;
+    byte top = NO_SOCKET; /* its newest socket */
+    byte place = UNKNOWN; /* session_place(): how far the client has got */
+    bool is_forgotten;    /* the page has left: what is known is of no use */
+    bool has_listeners;   /* another relay may still tell that the page has left */
+    bool has_log;
+    mtype subscription = SUB_NONE;
+    mtype claim = CLAIM_NONE;
+    bool store;       /* its place has changed, and is not stored */
+    bool store_first; /* and it was placed since */
+    mtype catchup = CAUGHT_UP;
+    bool is_asked, is_answered; /* catchup.ticket */
+    bool has_from;
+    byte from;                  /* the newest entry of the log before the subscription */
+    byte aside_from, aside_upto; /* the live events that were put aside; 0: none */
+    bool is_checked;
+    byte read_owner, read_ack, read_upto /* the answer: struct reading */
+}
+Relay relays[2];
+
+#define R          relays[r]
+/* What it claims has been stored: then another's takeover is newer, also where its own was lost with the connection. */
+#ifdef IGNORE_IN_GAP
+#define is_claimed(r) (R.claim == CLAIM_HELD)
+#else
+#define is_claimed(r) (R.claim == CLAIM_HELD || R.catchup == GAP)
+#endif
+#define TOP        sock[R.top]
+#define has_top(r) (R.top != NO_SOCKET)
+#define tail(r)    (R.count == 0 -> 0 : R.log[R.count - 1])
+#define is_unplaced(r) (has_top(r) && (TOP.state == WAITING || TOP.state == HELD)) /* session_unplaced */
+
+inline append(r, id)
+{
+    assert(R.count < LOG_MAX);
+    R.log[R.count] = id;
+    R.count++
+}
+
+inline end_catchup(r)
+{
+    R.catchup = CAUGHT_UP;
+    R.is_asked = false; R.is_answered = false; R.has_from = false; R.from = 0;
+    R.aside_from = 0; R.aside_upto = 0;
+    R.is_checked = false; R.read_owner = 0; R.read_ack = 0; R.read_upto = 0
+}
+
+inline silence(n) /* [resume_silence] */
+{
+    if
+    :: sock[n].state == WAITING || sock[n].state == HELD || sock[n].state == LIVE -> sock[n].state = SILENT
+    :: else
+    fi;
+    if
+    :: sock[n].state == SILENT || sock[n].state == CLOSED -> sock[n].start = 0; sock[n].next = 0; sock[n].received = 0
+    :: else
+    fi
+}
+
+inline close_socket(n) /* [relay_detach] */
+{
+    sock[n].state = CLOSED;
+    sock[n].start = 0; sock[n].next = 0; sock[n].received = 0
+}
+
+/* Another relay has the session: its sockets here stay open, and get nothing more. [lifetime_give_away] */
+inline give_away(r)
+{
+    if :: has_top(r) -> silence(R.top) :: else fi;
+    end_catchup(r);
+    i = 0;
+    do :: i < LOG_MAX -> R.log[i] = 0; i++ :: else -> break od;
+    i = 0;
+    R.count = 0; R.top = NO_SOCKET; R.place = UNKNOWN;
+    R.is_forgotten = false; R.has_listeners = false; R.has_log = false; R.store = false; R.store_first = false;
+    R.claim = CLAIM_NONE; R.subscription = SUB_NONE;
+    listens[r] = false;
+    do :: nempty(channel[r]) -> channel[r]?_, _, _ :: empty(channel[r]) -> break od
+}
+
+/* It is new here, or cut off: reads what Redis has. [catchup_begin] */
+inline begin_catchup(r, how)
+{
+    R.catchup = how;
+    R.has_from = (how == GAP)
+}
+
+/* A socket opens: the older one is silent from now on. [relay_attach] */
+inline attach(r, n)
+{
+    if :: has_top(r) -> silence(R.top) :: else fi;
+    sock[n].relay = r;
+    sock[n].state = WAITING;
+    R.top = n;
+    if
+    :: !R.has_log ->
+        R.has_log = true;
+#ifndef SUBSCRIBE_LAST
+        R.subscription = (link_is_down[r] -> SUB_NONE : SUB_ASKED); /* [lifetime_subscribe] */
+#endif
+        begin_catchup(r, NEW)
+    :: else ->
+        if :: R.catchup != NEW -> sock[n].start = beginning(tail(r)) :: else fi /* [resume_prepare] */
+    fi
+}
+
+/* The rules of replay. [resume_place] */
+inline place_top(r)
+{
+    p = (R.is_forgotten || R.place == UNKNOWN -> TOP.start : R.place);
+    TOP.state = LIVE; TOP.start = 0; TOP.received = p; TOP.next = 0;
+    do :: TOP.next < R.count && R.log[TOP.next] <= p -> TOP.next++ :: else -> break od;
+    if
+    :: page == R.top && page_is_new ->
+        assert(p <= told);                                                 /* PROMPTED */
+        assert(!executes(told) || !executes(tail(r)) || p < PROMPT);       /* PROMPTED */
+        has = p; page_is_new = false
+    :: page == R.top && !page_is_new ->
+        assert(p <= has)                                                   /* RESUMED */
+    :: else
+    fi;
+    R.place = p; R.is_forgotten = false; R.has_listeners = false;
+    R.store = true; R.store_first = true;
+    p = 0
+}
+
+#define is_older_here(n, r)  (n < connects && n != R.top && sock[n].relay == r && sock[n].state == SILENT)
+#define an_older_is_here(r)  (is_older_here(0, r) || (CONNECTS > 1 && is_older_here(1 % CONNECTS, r)) || \
+                              (CONNECTS > 2 && is_older_here(2 % CONNECTS, r)))
+#define nothing_to_replay(r) (TOP.start >= tail(r) && (R.is_forgotten || R.place == UNKNOWN || R.place >= tail(r)))
+#define a_page_is_leaving    (sock[0].leaves || sock[1 % CONNECTS].leaves || sock[2 % CONNECTS].leaves || \
+                              commands[0]??[LEAVE, _, _] || commands[1]??[LEAVE, _, _] || \
+                              channel[0]??[LEFT, _, _] || channel[1]??[LEFT, _, _])
+#ifdef IMPATIENT_PLACING
+#define placing_time_is_over true
+#else
+#define placing_time_is_over !a_page_is_leaving
+#endif
+
+/* ---- what happens -------------------------------------------------------------------------------------------------- */
+
+proctype publisher()
+{
+end:
+    do
+    :: atomic { newest < EVENTS -> /* the script adapters/redis/publish.lua: XADD and PUBLISH in one */
+        newest++;
+        publish(EVENT, newest) }
+    od
+}
+
+/* Redis does what relay r asks, a command at a time. */
+proctype redis(byte r)
+{
+    byte place;
+end:
+    do
+    :: atomic { !link_is_down[r] && R.subscription == SUB_ASKED && !listens[r] -> /* SUBSCRIBE [channels.subscribe] */
+        listens[r] = true;
+        channel[r]!SUBSCRIBED(0, 0) }
+
+    :: atomic { !link_is_down[r] && commands[r]?[BACK, _, _] -> /* the log's newest [archive.read_back, relay_read_back] */
+        commands[r]?_, _, _;
+        if :: R.catchup == NEW && R.is_asked -> R.is_asked = false; R.has_from = true; R.from = newest :: else fi }
+
+    /* One question, but not one instant. [archive.read_on] */
+    :: atomic { !link_is_down[r] && commands[r]?[CLAIM, _, _] -> /* PUBSUB NUMSUB, then in one SET owner and PUBLISH */
+        commands[r]?_, _, _;
+        R.has_listeners = listens[other(r)];
+        owner = r;
+        publish(TAKEOVER, r) }
+    :: atomic { !link_is_down[r] && commands[r]?[CHECK, _, _] -> /* GET owner */
+        commands[r]?_, _, _;
+        R.read_owner = owner; R.is_checked = true }
+    :: atomic { !link_is_down[r] && commands[r]?[PLACE, _, _] -> /* GET ack */
+        commands[r]?_, _, _;
+        R.read_ack = ack }
+    :: atomic { !link_is_down[r] && commands[r]?[ON, _, _] -> /* XRANGE */
+        commands[r]?_, _, _;
+        R.read_upto = newest; R.is_answered = true }
+
+    :: atomic { !link_is_down[r] && commands[r]?[STORE, _, _] -> /* SET ack [archive.store] */
+        commands[r]?_, place, _;
+        ack = place;
+        place = 0 }
+    :: atomic { !link_is_down[r] && commands[r]?[LEAVE, _, _] -> /* DEL ack if owner, and PUBLISH [archive.leave] */
+        commands[r]?_, place, _;
+        if :: place == 1 && owner == r -> ack = UNKNOWN :: else fi;
+        publish(LEFT, r);
+        place = 0 }
+    od
+}
+
+proctype relay_of_clients(byte r)
+{
+    mtype what;
+    byte id, who, i, p;
+end:
+    do
+    /* The first status: the channel is subscribed, and it is known what came before that; or Redis is away, and then
+     * nothing is promised of what a new page misses. [relay_subscribed, resume_tick, resume_hold] */
+    :: atomic { has_top(r) && TOP.state == WAITING && (is_joined(r) || link_is_down[r]) ->
+        TOP.state = HELD;
+        if :: page == R.top && told == UNKNOWN -> told = (link_is_down[r] -> NO_PROMISE : newest) :: else fi }
+
+    /* Catching up: what is the log's newest entry? [catchup_pump] */
+    :: atomic { R.catchup == NEW && !R.is_asked && !R.has_from && !link_is_down[r] ->
+        R.is_asked = true;
+        commands[r]!BACK(0, false) }
+    /* And what is after it, now that nothing that comes can escape? The session is claimed, or it is asked whose it is. */
+#ifdef SUBSCRIBE_LAST
+    :: atomic { R.catchup != CAUGHT_UP && !R.is_asked && R.has_from && !link_is_down[r] && len(commands[r]) < 4 ->
+#else
+    :: atomic { R.catchup != CAUGHT_UP && !R.is_asked && R.has_from && R.subscription == SUB_ACTIVE && len(commands[r]) < 4 ->
+#endif
+        R.is_asked = true;
+        R.read_owner = r;
+        if
+        :: R.claim == CLAIM_NONE -> R.claim = CLAIM_SENT; commands[r]!CLAIM(0, false)
+#ifndef CHECK_NOTHING
+        :: R.claim != CLAIM_NONE -> commands[r]!CHECK(0, false)
+#else
+        :: R.claim != CLAIM_NONE
+#endif
+        fi;
+        commands[r]!PLACE(0, false); commands[r]!ON(0, false) }
+
+    /* What was read, then what came meanwhile, but for what both brought. [relay_read_on] */
+    :: atomic { R.is_answered ->
+        if
+        :: R.read_owner == NOBODY -> /* its claim was lost with the connection: it claims again */
+            R.claim = CLAIM_NONE;
+            R.is_asked = false; R.is_answered = false; R.read_owner = 0; R.read_ack = 0; R.read_upto = 0
+        :: R.read_owner != NOBODY && R.read_owner != r -> give_away(r)
+        :: else ->
+            if :: R.is_checked -> R.claim = CLAIM_HELD; R.is_checked = false :: else fi;
+            if
+            :: R.catchup == NEW ->
+                R.place = R.read_ack;
+                p = R.from;
+                if :: is_unplaced(r) -> TOP.start = beginning(p) :: else fi /* [resume_prepare] */
+            :: else
+            fi;
+#ifdef READ_NO_GAP
+            p = (R.catchup == GAP -> R.read_upto + 1 : tail(r) + 1);
+#else
+            p = tail(r) + 1;
+#endif
+            do :: p <= R.read_upto -> append(r, p); p++ :: else -> break od;
+            p = (R.aside_from > 0 -> R.aside_from : R.aside_upto + 1);
+            do
+            :: p <= R.aside_upto ->
+                if :: is_new(p, tail(r)) -> append(r, p) :: else fi;
+                p++
+            :: else -> break
+            od;
+            p = 0;
+            end_catchup(r)
+        fi;
+#ifdef SUBSCRIBE_LAST
+        if :: R.has_log && R.subscription == SUB_NONE -> R.subscription = SUB_ASKED; R.claim = CLAIM_HELD :: else fi
+#endif
+        }
+
+    /* From the channel */
+    :: atomic { !link_is_down[r] && nempty(channel[r]) ->
+        channel[r]?what, id, who;
+        if
+        :: what == SUBSCRIBED -> R.subscription = SUB_ACTIVE /* [relay_subscribed, catchup_go_on] */
+        :: what == EVENT && R.catchup != CAUGHT_UP -> /* [catchup_put_aside] */
+            R.aside_from = (R.aside_from == 0 -> id : R.aside_from);
+            R.aside_upto = id
+        :: what == EVENT && R.catchup == CAUGHT_UP -> /* [relay_receive, delivery_append] */
+            if
+            :: is_new(id, tail(r)) ->
+                assert(who == r || R.top == NO_SOCKET || TOP.state != LIVE); /* ONE LIVE */
+                append(r, id)
+            :: else /* it was read before it came */
+            fi
+        :: what == TAKEOVER && id == r -> R.claim = CLAIM_HELD
+        :: what == TAKEOVER && id != r ->
+#ifdef NEVER_SILENT
+            skip
+#else
+#ifdef OBEY_ANY_TAKEOVER
+            give_away(r)
+#else
+            if
+            :: is_claimed(r) -> give_away(r)
+            :: else /* it is older than the claim of this relay */
+            fi
+#endif
+#endif
+        :: what == LEFT && id != r -> R.is_forgotten = R.is_forgotten || is_unplaced(r) /* [resume_forget] */
+        :: what == LEFT && id == r
+        fi;
+        what = 0; id = 0; who = 0 }
+
+    /* The log here is whole, and there is nothing to replay, or nobody could still say that the page has gone, or
+     * RELAY_PLACING_MS are over. [resume_place] */
+    :: atomic { has_top(r) && TOP.state == HELD && R.catchup != NEW &&
+                (nothing_to_replay(r) || (!an_older_is_here(r) && !R.has_listeners) || placing_time_is_over) ->
+        place_top(r) }
+
+    /* An event is written. [cursor_peek, cursor_take] */
+    :: atomic { has_top(r) && TOP.state == LIVE && TOP.next < R.count ->
+        p = R.log[TOP.next];
+        TOP.next++;
+        if
+        :: page == R.top ->
+            assert(p == TOP.received + 1); /* IN ORDER */
+            TOP.received = p;
+            has = (p > has -> p : has)
+        :: else
+#ifdef WRITTEN_IS_RECEIVED
+            -> TOP.received = p
+#endif
+        fi;
+        p = 0 }
+
+    /* A pong, or several, at any time or never. [relay_acknowledge] */
+    :: atomic { has_top(r) && TOP.state == LIVE && TOP.received > R.place ->
+        R.place = TOP.received;
+        R.store = true }
+    /* [acks_store_due] */
+    :: atomic { R.store && !link_is_down[r] && !commands[r]??[STORE, _, _] && len(commands[r]) < 6 ->
+        commands[r]!STORE(R.place, R.store_first);
+        R.store = false; R.store_first = false }
+
+    /* A close frame with 1001. [relay_page_left] */
+    :: atomic { (sock[0].leaves && sock[0].relay == r) || (sock[1 % CONNECTS].leaves && sock[1 % CONNECTS].relay == r) ||
+                (sock[2 % CONNECTS].leaves && sock[2 % CONNECTS].relay == r) ->
+        i = 0;
+        do :: !(sock[i].leaves && sock[i].relay == r) -> i++ :: else -> break od;
+        sock[i].leaves = false;
+#ifndef FORGET_NOTHING
+        assert(len(commands[r]) < 7);
+        if
+        :: sock[i].state == SILENT || sock[i].state == CLOSED ->
+            commands[r]!LEAVE(0, false);
+            R.is_forgotten = R.is_forgotten || is_unplaced(r)
+        :: else ->
+            commands[r]!LEAVE(1, false);
+            R.is_forgotten = true; R.place = UNKNOWN; R.store = false; R.store_first = false
+        fi;
+#endif
+        close_socket(i);
+        i = 0 }
+    od
+}
+
+/* What is under way for the last socket. */
+#define last_relay  relays[sock[connects - 1].relay]
+#define is_cut_off  link_is_down[sock[connects - 1].relay]
+#define its_commands commands[sock[connects - 1].relay]
+#ifdef IMPATIENT_CLIENT
+#define is_seen_to true
+#else
+#define is_seen_to (connects == 0 || (is_cut_off && last_relay.catchup != NEW) || \
+                    ((told == UNKNOWN || !a_page_is_leaving) && \
+                     last_relay.catchup == CAUGHT_UP && !last_relay.store_first && last_relay.claim != CLAIM_SENT && \
+                     !a_store_is_late && !channel[0]??[TAKEOVER, _, _] && !channel[1]??[TAKEOVER, _, _] && \
+                     !is_unplaced_last))
+#ifdef IMPATIENT_STORES
+#define a_store_is_late its_commands??[STORE, _, true]
+#else
+#define a_store_is_late (commands[0]??[STORE, _, _] || commands[1]??[STORE, _, _])
+#endif
+#define is_unplaced_last (sock[connects - 1].state == WAITING || sock[connects - 1].state == HELD)
+#endif
+
+#ifdef ANY_RELAY
+#define is_ready(r) true
+#else
+#define is_ready(r) (!link_is_down[r] && relays[r].catchup != GAP) /* [relay_is_caught_up] */
+#endif
+
+proctype client()
+{
+    byte i;
+end:
+    do
+    /* It comes, or comes back, to either relay. */
+    :: atomic { page == NO_SOCKET && connects < CONNECTS && is_seen_to && (is_ready(0) || is_ready(1)) ->
+        page = connects;
+        connects++;
+        if
+        :: is_ready(0) -> attach(0, page)
+        :: is_ready(1) && connects > 1 -> attach(1, page) /* the first comes to relay 0: they are alike */
+        fi }
+    /* Its network is cut; no relay knows. */
+    :: atomic { page != NO_SOCKET && connects < CONNECTS && !is_calm ->
+        page = NO_SOCKET }
+    /* Its page is loaded anew: the old one sends 1001, which may arrive before or after the new one's socket. */
+    :: atomic { page != NO_SOCKET && connects < CONNECTS && reloads < RELOADS && !is_calm && is_seen_to && !link_is_down[sock[page].relay] ->
+        reloads++;
+        sock[page].leaves = true;
+        page = NO_SOCKET; page_is_new = true; told = UNKNOWN; has = 0 }
+    :: atomic { !is_calm -> is_calm = true }
+    od
+}
+
+/* What befalls a relay before it has stored the first place of a new page is not looked at: then nobody knows the page. */
+#define has_stored_first(r) (R.catchup == CAUGHT_UP && !is_unplaced(r) && !R.store_first && !commands[r]??[STORE, _, true])
+
+/* A relay's connections to Redis are lost, and come back. */
+proctype network(byte r)
+{
+    byte i, p;
+end:
+    do
+    :: atomic { outages < OUTAGES && connects > 0 && !is_calm && !link_is_down[r] && !a_page_is_leaving &&
+                has_stored_first(r) -> /* [relay_link_down] */
+        outages++;
+        link_is_down[r] = true;
+        listens[r] = false;
+        do :: nempty(channel[r]) -> channel[r]?_, _, _ :: empty(channel[r]) -> break od;
+        do :: nempty(commands[r]) -> commands[r]?_, _, _ :: empty(commands[r]) -> break od;
+        R.subscription = SUB_NONE;
+        if
+        :: R.catchup == NEW && R.is_asked && R.has_from && !R.is_answered -> commands[r]!CLAIM(0, false) /* again [archive_go_on] */
+        :: else
+        fi;
+        if
+        :: R.has_log && R.catchup != NEW -> end_catchup(r); begin_catchup(r, GAP)
+        :: R.has_log && R.catchup == NEW -> /* what was the newest entry then stays known [catchup_restart] */
+            i = R.from; p = R.has_from;
+            end_catchup(r); R.catchup = NEW; R.from = i; R.has_from = p;
+            i = 0; p = 0
+        :: else
+        fi;
+        if :: R.place != UNKNOWN -> R.store = true :: else fi }
+    :: atomic { link_is_down[r] -> /* [relay_link_up] */
+        link_is_down[r] = false;
+        R.subscription = (R.has_log -> SUB_ASKED : SUB_NONE) }
+
+    /* A relay dies, and one with another name starts in its place. */
+    :: atomic { deaths < DEATHS && !is_calm && !link_is_down[r] && !a_page_is_leaving && connects < CONNECTS &&
+                has_stored_first(r) ->
+        deaths++;
+        if :: page != NO_SOCKET && sock[page].relay == r -> page = NO_SOCKET :: else fi;
+        i = 0;
+        do
+        :: i < connects ->
+            if :: sock[i].relay == r -> close_socket(i) :: else fi;
+            i++
+        :: else -> break
+        od;
+        do :: nempty(commands[r]) -> commands[r]?_, _, _ :: empty(commands[r]) -> break od;
+        give_away(r);
+        owner = (owner == r -> THE_DEAD : owner) }
+    od
+}
+
+#define is_live(n) (n < CONNECTS && sock[n % CONNECTS].state == LIVE)
+
+init
+{
+    atomic {
+        run publisher();
+        run redis(0); run redis(1);
+        run relay_of_clients(0); run relay_of_clients(1);
+        run network(0); run network(1);
+        run client()
+    }
+    timeout -> /* AT REST */
+    assert(newest == EVENTS && page != NO_SOCKET && sock[page].state == LIVE);
+    assert(has == EVENTS);
+    assert(is_live(0) + is_live(1) + is_live(2) == 1);
+    assert(owner == sock[page].relay);
+    assert(empty(commands[0]) && empty(commands[1]))
+}
