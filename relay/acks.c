@@ -32,6 +32,16 @@ void acks_note(struct relay *r, struct session *s, uint64_t now_ms)
         join_list(r, s, STORE_SOON, now_ms + RELAY_STORE_MS);
 }
 
+void acks_note_start(struct relay *r, struct session *s, uint64_t now_ms)
+{
+    if (!has_changed(s))
+        return;
+    leave_list(r, s);
+    s->store = STORE_SOON;
+    s->store_at_ms = now_ms;
+    TAILQ_INSERT_HEAD(&r->unstored, s, in_stored);
+}
+
 void acks_rest(struct relay *r, struct session *s, uint64_t now_ms)
 {
     struct reached place;

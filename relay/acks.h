@@ -9,6 +9,8 @@
 
 /* The session's place may have changed. */
 void acks_note(struct relay *r, struct session *s, uint64_t now_ms);
+/* Its client begins here: that is stored at once, or the next relay would take the client for one never seen. */
+void acks_note_start(struct relay *r, struct session *s, uint64_t now_ms);
 /* Its last socket has closed: it is stored for the last time, so that it lives for a time to live from now. */
 void acks_rest(struct relay *r, struct session *s, uint64_t now_ms);
 /* It is another relay's matter, or is about to be freed. */

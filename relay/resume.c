@@ -93,19 +93,24 @@ static void tell_executing(struct relay *r, const struct session *s, struct curs
         r->metrics.out_of_memory++;
 }
 
-static void place(struct relay *r, struct session *s, struct cursor *c, uint64_t now_ms)
+static uint64_t begin_of(const struct session *s, const struct cursor *c)
 {
     bool is_known = c->resume_from != PLACE_UNKNOWN && !s->is_forgotten;
+    return is_known ? c->resume_from : c->start_from;
+}
+
+static void place(struct relay *r, struct session *s, struct cursor *c, uint64_t now_ms)
+{
     leave_list(r, c);
     c->state = CURSOR_LIVE;
-    c->seq = is_known ? c->resume_from : c->start_from;
+    c->seq = begin_of(s, c);
     c->last = log_id_before(&s->log, c->seq);
     c->acked = c->asked = (struct reached){c->seq, c->last};
     c->kept = c->seq;
     tell_executing(r, s, c);
     s->has_left = s->is_forgotten = s->has_listeners = false;
     delivery_mark(r, s);
-    acks_note(r, s, now_ms);
+    acks_note_start(r, s, now_ms);
 }
 
 void resume_place(struct relay *r, struct session *s, uint64_t now_ms)
@@ -118,12 +123,24 @@ void resume_place(struct relay *r, struct session *s, uint64_t now_ms)
 
 /* Leaving */
 
+/* Where it has got to: when it was not placed yet, where it would have begun. */
+static bool reached(const struct session *s, const struct cursor *c, struct reached *place)
+{
+    *place = c->acked;
+    if (c->state != CURSOR_HELD || s->catchup)
+        return c->state == CURSOR_LIVE;
+    place->seq = begin_of(s, c);
+    place->id = log_id_before(&s->log, place->seq);
+    return true;
+}
+
 static void leave_place(struct relay *r, struct session *s, const struct cursor *c, uint64_t now_ms)
 {
-    if (c->state != CURSOR_LIVE || (s->has_left && s->left.seq <= c->acked.seq))
+    struct reached place;
+    if (!reached(s, c, &place) || (s->has_left && s->left.seq <= place.seq))
         return;
     s->has_left = true;
-    s->left = c->acked;
+    s->left = place;
     s->left_until_ms = now_ms + r->config.session_ttl_ms;
 }
 
