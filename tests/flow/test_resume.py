@@ -5,7 +5,7 @@ import time
 
 import pytest
 from crowd import Crowd, Teller
-from prompt import Prompt, open_with_flags, own_executing, story_of
+from prompt import Prompt, come_and_go, open_with_flags, own_executing, story_of
 from servers import Relay, until
 from story import Story
 from ws import PONG, Client
@@ -236,7 +236,7 @@ def test_broadcasts_and_statuses_are_not_replayed(relay, connect, prompt, publis
 
 
 def test_flags_that_come_with_the_socket_give_the_replay_its_form(relay, connect, prompt):
-    connect("s").cut()
+    come_and_go(connect, prompt)
     frames = [prompt.start(), prompt.preview(1, format="PNG")[0], prompt.preview(2)[0]]
     again = open_with_flags(relay.address, "s")
     again.wait_count(5)
@@ -247,7 +247,7 @@ def test_flags_that_come_with_the_socket_give_the_replay_its_form(relay, connect
 
 
 def test_replay_waits_for_flags_no_longer_than_a_moment(relay, connect, prompt):
-    connect("s").cut()
+    come_and_go(connect, prompt)
     frames = [prompt.start(), prompt.preview(1)[1]]
     began = time.monotonic()
     again = connect("s").wait_count(3)
@@ -258,7 +258,7 @@ def test_replay_waits_for_flags_no_longer_than_a_moment(relay, connect, prompt):
 
 
 def test_live_events_wait_behind_the_replay_and_the_first_status_does_not(relay, connect, prompt):
-    connect("s").cut()
+    come_and_go(connect, prompt)
     frames = [prompt.start(), prompt.executing("5")]
     again = connect("s")
     assert len(again.messages) == 1, "the replay came without its wait"
@@ -348,7 +348,7 @@ def test_page_that_left_is_forgotten_also_when_it_was_silent(redis_server, conne
 def test_place_is_forgotten_after_its_time_to_live(redis_server, connect, publisher):
     with Relay(redis_server, session__ttl="500ms") as relay:
         prompt = Prompt(publisher, "s")
-        connect("s", to=relay).cut()
+        come_and_go(connect, prompt, to=relay)
         prompt.mark("missed")
         until(lambda: prompt.ack() is None and relay.metric("sessions") == 0, "the session to be forgotten")
         again = connect("s", to=relay)
@@ -360,7 +360,7 @@ def test_place_is_forgotten_after_its_time_to_live(redis_server, connect, publis
 def test_log_trimmed_past_the_place_is_replayed_from_the_oldest_kept(redis_server, connect, publisher):
     with Relay(redis_server, session__log_events="50", log__level="info") as relay:
         prompt = Prompt(publisher, "s")
-        connect("s", to=relay).cut()
+        come_and_go(connect, prompt, to=relay)
         missed = [prompt.mark(i) for i in range(200)]
         relay.wait_metric("events_total", 200)
         again = connect("s", to=relay).wait_count(51)

@@ -30,7 +30,7 @@ class Member:
         self.sock, self.state, self.attempts, self.address = None, "away", 0, None
         self.parser, self.head = None, b""
         self.away_since, self.longest_away, self.visits, self.codes = None, 0.0, 0, []
-        self.acked = -1          # highest number that a pong of this connection has told of
+        self.acked = -1          # the number that it had got to by its last pong on this connection
         self.silent = []         # sockets that it left open
 
     # -- coming
@@ -86,7 +86,7 @@ class Member:
                 self.got(opcode == TEXT, payload)
             elif opcode == PING:
                 self.send(encode(PONG, payload))
-                self.acked = self.viewer.seen
+                self.acked = max(self.viewer.numbers[-1:], default=-1)
             elif opcode == CLOSE:
                 self.codes.append(struct.unpack(">H", payload[:2])[0] if payload else 1005)
                 self.send(encode(CLOSE, payload[:2]))

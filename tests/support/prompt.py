@@ -65,10 +65,22 @@ class Prompt:
     def ack(self):
         return self.publisher.client.get(f"comfy:sid:{{{self.sid}}}:ack")
 
+    def wait_placed(self):
+        """Its client's place is known to every relay."""
+        until(lambda: self.ack() is not None, "the place to be stored")
+        return self
+
     def wait_acknowledged(self):
         """Its client has everything so far, and Redis knows it."""
         until(lambda: self.ack() == self.last_id, f"{self.last_id} to be acknowledged, the last was {self.ack()}")
         return self
+
+
+def come_and_go(connect, prompt, **options):
+    """The client was here, has nothing yet, and was cut off."""
+    client = connect(prompt.sid, **options)
+    prompt.wait_placed()
+    client.cut()
 
 
 def story_of(client):
