@@ -72,12 +72,16 @@ class Tab:
         self.wire.open_door()
 
     def reload_with_goodbye_last(self):
-        """The relay hears it when the new socket has its first status."""
+        """The relay hears it when the new socket has had its first status."""
         old = self.wire.newest
         old.up.clear()
+        self.wire.shut_door()
         self.next_relay()
         self.page.reload()
-        self.wire.wait(lambda: b'"sid":' in self.wire.newest.told and self.wire.newest is not old, "the first status")
+        self.wire.wait(lambda: old.held, "the goodbye")
+        assert old.held_close_code == 1001, old.held
+        self.wire.open_door()
+        self.wire.wait(lambda: self.wire.newest is not old and b'"sid":' in self.wire.newest.told, "the first status")
         old.up.set()
 
     # -- what the new page must see

@@ -1,7 +1,7 @@
 """A page that is reloaded, left or closed in mid-prompt, in a real browser: whoever comes next with its sid has seen nothing,
 and gets everything since `execution_start`, although the old page had acknowledged it.
 
-Chromium says goodbye with 1001. On a reload it does so some 10 ms after the new socket is open; when a page is left or
+Chromium says goodbye with 1001: on a reload within some 10 ms of the new socket, before or after it; when a page is left or
 closed, before there is a new one.
 """
 import pytest

@@ -15,6 +15,7 @@ class Connection:
         self.wire, self.client, self.relay = wire, client, relay
         self.up, self.down = threading.Event(), threading.Event()
         self.told = b""  # what the relay has sent and the client was given
+        self.held = b""  # what the client has sent and waits at the gate
         self.is_cut = self.is_over = False
         self.open_gates()
         self.threads = [threading.Thread(target=self.pump, args=a, daemon=True)
@@ -25,12 +26,14 @@ class Connection:
     def pump(self, source, target, gate, is_told):
         try:
             while data := source.recv(65536):
+                if not is_told:
+                    self.note(held=data)
                 gate.wait()
                 if self.is_cut:
                     return
                 target.sendall(data)
                 if is_told:
-                    self.note(data)
+                    self.note(told=data)
             gate.wait()
             if not self.is_cut:
                 target.shutdown(socket.SHUT_WR)
@@ -38,13 +41,22 @@ class Connection:
             pass
         finally:
             if is_told:
-                self.note(b"", is_over=True)
+                self.note(is_over=True)
 
-    def note(self, data, is_over=False):
+    def note(self, told=b"", held=b"", is_over=False):
         with self.wire.changed:
-            self.told += data
+            self.told += told
+            self.held = b"" if self.up.is_set() else self.held + held
             self.is_over = self.is_over or is_over
             self.wire.changed.notify_all()
+
+    @property
+    def held_close_code(self):
+        """Of the close frame that waits (RFC 6455, sections 5.2 and 5.5.1: masked, its code in two bytes)."""
+        if self.held[:2] != b"\x88\x82":
+            return None
+        mask, code = self.held[2:6], self.held[6:8]
+        return (code[0] ^ mask[0]) << 8 | code[1] ^ mask[1]
 
     def open_gates(self):
         self.up.set()
