@@ -6,7 +6,7 @@
 
 UNIT_PACKAGES="python3:python3 libcmocka-dev redis-server:redis-server"
 PYTHON_PACKAGES="python3:python3 python3-venv redis-server:redis-server"
-FLOW_PACKAGES="$PYTHON_PACKAGES promtool:prometheus python3-redis python3-msgpack"
+FLOW_PACKAGES="$PYTHON_PACKAGES promtool:prometheus nginx python3-redis python3-msgpack"
 E2E_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm chromium:chromium"
 CLANG_PACKAGES="clang:clang"
 STATIC_PACKAGES="$CLANG_PACKAGES clang-format:clang-format shellcheck:shellcheck"

@@ -317,3 +317,55 @@ class Relay:
         self.kill()
         print(f"--- the relay's log (its last lines)\n{self.stderr[-4000:]}")
         return None
+
+
+NGINX = """
+daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;
+    fastcgi_temp_path {dir}/fastcgi; uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
+    upstream relays {{ {servers} }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location / {{
+            proxy_pass http://relays;
+            proxy_http_version 1.1;
+            proxy_set_header Host $host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_read_timeout 1h;
+            proxy_buffering off;
+            proxy_next_upstream error timeout http_503;
+            proxy_next_upstream_tries 2;
+            proxy_connect_timeout 1s;
+        }}
+    }}
+}}
+"""
+
+
+class Nginx:
+    """A real nginx in front of relays: one that is not there or is draining is passed over."""
+
+    def __init__(self, upstreams):
+        self.dir, self.port = tempfile.mkdtemp(prefix="nginx-"), free_port()
+        self.address = ("127.0.0.1", self.port)
+        servers = " ".join(f"server {host}:{port} max_fails=0;" for host, port in upstreams)
+        path = os.path.join(self.dir, "nginx.conf")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(NGINX.format(dir=self.dir, port=self.port, servers=servers))
+        self.process = start([shutil.which("nginx") or "/usr/sbin/nginx", "-c", path, "-e", os.path.join(self.dir, "error.log")],
+                             stdin=subprocess.DEVNULL)
+        until(self.answers, "nginx to answer")
+
+    def answers(self):
+        assert self.process.poll() is None, f"nginx ended with {self.process.returncode}"
+        with socket.socket() as s:
+            return s.connect_ex(self.address) == 0
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
