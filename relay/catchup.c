@@ -159,8 +159,12 @@ void catchup_go_on(struct relay *r, struct session *s)
 
 void catchup_restart(struct relay *r, struct session *s)
 {
-    leave_queue(r, s->catchup);
-    reset(s->catchup);
+    struct catchup *c = s->catchup;
+    leave_queue(r, c);
+    reset(c);
+    aside_drop_until(&c->live, STREAM_ID_MAX); /* it is read again, if Redis still has it */
+    if (!c->is_gap)
+        s->claim = CLAIM_NONE; /* it is for a new socket: newer than what another relay may claim meanwhile */
 }
 
 /* What comes live */
@@ -365,13 +369,15 @@ static uint64_t leave_gap(struct session *s)
     return seq;
 }
 
-/* The client's place, by what was stored and what was read. */
+/* The client's place, by what was stored and what was read, which is in the log from first_seq on. */
 static void know_place(struct relay *r, struct session *s, const struct catchup *c, uint64_t gap_seq,
-                       uint64_t now_ms)
+                       uint64_t first_seq, uint64_t now_ms)
 {
     struct stream_id place;
     if (!known_place(c, &place))
         return;
+    if (s->log.trimmed_to > first_seq && stream_id_compare(s->log.before, place) > 0)
+        gap_seq = s->log.trimmed_to - 1; /* what was read is more than may be held */
     s->has_left = true;
     s->left = (struct reached){gap_seq > 0 ? gap_seq : log_after_id(&s->log, place), place};
     s->left_until_ms = now_ms + r->config.session_ttl_ms;
@@ -406,9 +412,19 @@ static void rebuild(struct relay *r, struct session *s, struct catchup *c, uint6
     if (has_gap(r, c))
         gap_seq = leave_gap(s);
     s->log.before = c->is_whole || c->back.count == 0 ? STREAM_ID_NONE : stream_id_before(c->first);
+    uint64_t first_seq = s->log.next_seq;
     apply_all(r, s, &c->back, true, now_ms);
-    know_place(r, s, c, gap_seq, now_ms);
+    know_place(r, s, c, gap_seq, first_seq, now_ms);
     prepare_all(s, s->log.next_seq, now_ms);
+}
+
+/* What was missed is replayed to those that joined meanwhile. */
+static void replay_to(struct session *s, uint64_t seq)
+{
+    struct cursor *c;
+    TAILQ_FOREACH (c, &s->cursors, in_session)
+        if (c->state == CURSOR_WAITING || c->state == CURSOR_HELD)
+            c->live_from = seq;
 }
 
 static void complete(struct relay *r, struct session *s, uint64_t now_ms)
@@ -421,6 +437,8 @@ static void complete(struct relay *r, struct session *s, uint64_t now_ms)
     else if (c->is_broken)
         leave_gap(s);
     apply_all(r, s, &c->on, true, now_ms);
+    if (c->is_gap)
+        replay_to(s, s->log.next_seq);
     apply_latest(r, s, &c->latest, &c->live, now_ms);
     s->newest = c->has_lost ? c->read_to : c->from;
     s->newest_at_ms = now_ms;
