@@ -125,6 +125,17 @@ void aside_drop_until(struct aside *a, struct stream_id id)
     }
 }
 
+void aside_drop_frames(struct aside *a)
+{
+    for (size_t n = a->count; n > 0; n--) {
+        struct aside_item *item = aside_take(a);
+        if (item->frame)
+            aside_free(item);
+        else
+            aside_put(a, item);
+    }
+}
+
 bool aside_has_latest(const struct aside *a, uint64_t key)
 {
     const struct aside_item *item;

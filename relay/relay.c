@@ -237,6 +237,10 @@ int relay_attach(struct relay *r, struct cursor *c, struct span sid, uint64_t no
     }
     if (!r->config.share)
         resume_silence(r, s, now_ms);
+    if (s->catchup && !r->config.share)
+        aside_drop_frames(&s->catchup->live); /* broadcasts of before, for those that are silent now */
+    if (!r->link_is_up)
+        s->claim = CLAIM_NONE; /* whoever has claimed it meanwhile: this socket is newer */
     join(s, c);
     lifetime_open(r, s);
     resume_wait(r, c, now_ms);

@@ -157,6 +157,22 @@ static void what_it_holds_is_counted(void **state)
     aside_clear(&a);
 }
 
+static void frames_can_be_dropped_alone(void **state)
+{
+    (void)state;
+    struct aside a;
+    aside_init(&a);
+    append_frame(&a, "status", 0);
+    append(&a, 1, "one");
+    append_frame(&a, "monitor", 9);
+    append(&a, 2, "two");
+    aside_drop_frames(&a);
+    assert_int_equal(a.count, 2);
+    assert_string_equal(take_all(&a), "1:one 2:two");
+    assert_int_equal(a.bytes, 0);
+    aside_clear(&a);
+}
+
 static void what_is_left_is_freed(void **state)
 {
     (void)state;
@@ -182,6 +198,7 @@ int main(void)
         cmocka_unit_test(what_was_read_is_dropped_and_what_is_newer_stays),
         cmocka_unit_test(conflated_ones_before_the_last_that_was_read_are_dropped),
         cmocka_unit_test(what_it_holds_is_counted),
+        cmocka_unit_test(frames_can_be_dropped_alone),
         cmocka_unit_test(what_is_left_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
