@@ -477,6 +477,7 @@ void relay_read_back(struct relay *r, struct span sid, uint64_t ticket, const st
         if (!c->has_newest && count > 0)
             c->from = c->read_to = entries[0].id;
         c->has_newest = true;
+        resume_greet(r, s, now_ms);
         c->is_whole = is_last || count == 0;
         for (size_t i = 0; i < count; i++)
             take_back(r, c, &entries[i]);

@@ -188,10 +188,7 @@ void relay_subscribed(struct relay *r, struct span sid, uint64_t now_ms)
     if (!s || s->subscription != SUBSCRIPTION_ASKED)
         return;
     s->subscription = SUBSCRIPTION_ACTIVE;
-    struct cursor *c;
-    TAILQ_FOREACH (c, &s->cursors, in_session)
-        if (c->state == CURSOR_WAITING)
-            resume_hold(r, c, now_ms);
+    resume_greet(r, s, now_ms);
     resume_place(r, s, now_ms);
     catchup_go_on(r, s);
 }
@@ -245,10 +242,10 @@ int relay_attach(struct relay *r, struct cursor *c, struct span sid, uint64_t no
     lifetime_open(r, s);
     resume_wait(r, c, now_ms);
     status_note_greeting(r, s, !r->config.share || !TAILQ_NEXT(c, in_session));
-    if (s->subscription == SUBSCRIPTION_ACTIVE || !r->link_is_up) {
+    if (!r->link_is_up)
         resume_hold(r, c, now_ms);
-        resume_place(r, s, now_ms);
-    }
+    resume_greet(r, s, now_ms);
+    resume_place(r, s, now_ms);
     return 0;
 }
 

@@ -39,6 +39,16 @@ void resume_hold(struct relay *r, struct cursor *c, uint64_t now_ms)
     delivery_mark(r, c->session);
 }
 
+void resume_greet(struct relay *r, struct session *s, uint64_t now_ms)
+{
+    struct cursor *c;
+    if (s->subscription != SUBSCRIPTION_ACTIVE || (s->catchup && !s->catchup->has_newest))
+        return;
+    TAILQ_FOREACH (c, &s->cursors, in_session)
+        if (c->state == CURSOR_WAITING)
+            resume_hold(r, c, now_ms);
+}
+
 /* Where to begin */
 
 static void expire_left(struct session *s, uint64_t now_ms)

@@ -18,6 +18,9 @@
 void resume_wait(struct relay *r, struct cursor *c, uint64_t now_ms);
 /* Its first status may be written. */
 void resume_hold(struct relay *r, struct cursor *c, uint64_t now_ms);
+/* The first status of those that wait may be written when all that is published from now on reaches them: the channel is
+ * subscribed, and the newest entry of before is known. */
+void resume_greet(struct relay *r, struct session *s, uint64_t now_ms);
 /* The log here is whole: where the cursor could begin. What is before live_from is history. */
 void resume_prepare(struct session *s, struct cursor *c, uint64_t live_from, uint64_t now_ms);
 /* Places the session's newest socket, if it is held and may be placed; under share, all of them. */
