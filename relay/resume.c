@@ -209,15 +209,28 @@ void relay_acknowledge(struct relay *r, struct cursor *c, uint64_t now_ms)
     acks_note(r, c->session, now_ms);
 }
 
+/* Under share other pages may be there, which have not gone and are not about to begin. */
+static bool has_others(const struct session *s, const struct cursor *c)
+{
+    const struct cursor *other = session_unplaced(s);
+    if (other && other != c)
+        return false;
+    TAILQ_FOREACH (other, &s->cursors, in_session)
+        if (other != c && other->state == CURSOR_LIVE)
+            return true;
+    return false;
+}
+
 void relay_page_left(struct relay *r, struct cursor *c, uint64_t now_ms)
 {
     struct session *s = c->session;
     if (!s)
         return;
-    bool receives = c->state != CURSOR_SILENT;
-    r->ports.archive->leave(r->ports.archive, session_sid(s), receives);
-    if (receives) {
+    bool receives = c->state != CURSOR_SILENT, forgets = receives && !has_others(s, c);
+    r->ports.archive->leave(r->ports.archive, session_sid(s), forgets);
+    if (receives)
         silence(r, c);
+    if (forgets) {
         s->is_forgotten = true;
         s->has_left = s->is_stored = false;
         acks_note(r, s, now_ms);
