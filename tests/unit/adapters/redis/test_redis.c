@@ -349,10 +349,11 @@ static void user_of_the_acl_is_let_in(void **state)
 {
     struct fixture *f = *state;
     char url[256];
-    freeReplyObject(redis_server_do(&f->server,
-                                    "ACL SETUSER relay on >%s ~comfy:* &comfy:* -@all +@connection "
-                                    "+@pubsub +@read +@write +@scripting +@transaction",
-                                    "p@ss"));
+    freeReplyObject(
+        redis_server_do(&f->server,
+                        "ACL SETUSER relay on >%s ~comfy:* resetchannels &comfy:* -@all +@connection "
+                        "+@pubsub +@read +@write +@scripting +@transaction",
+                        "p@ss"));
     snprintf(url, sizeof url, "redis+unix://relay:p%%40ss@%s?db=3", f->server.socket);
     struct redis_relay *r = add_relay(f, url);
     assert_null(redis_relay_open(r));
