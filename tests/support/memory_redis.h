@@ -8,7 +8,7 @@
 
 #define MEMORY_SESSIONS_MAX 16
 #define MEMORY_ENTRIES_MAX  512
-#define MEMORY_LATEST_MAX   8
+#define MEMORY_LATEST_MAX   16
 #define MEMORY_TEXT_MAX     (1 << 18)
 
 struct memory_session {
