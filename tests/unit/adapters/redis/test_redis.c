@@ -352,7 +352,7 @@ static void user_of_the_acl_is_let_in(void **state)
     freeReplyObject(
         redis_server_do(&f->server,
                         "ACL SETUSER relay on >%s ~comfy:* resetchannels &comfy:* -@all +@connection "
-                        "+@pubsub +@read +@write +@scripting +@transaction",
+                        "+@pubsub +@read +@write +@scripting +@transaction +select",
                         "p@ss"));
     snprintf(url, sizeof url, "redis+unix://relay:p%%40ss@%s?db=3", f->server.socket);
     struct redis_relay *r = add_relay(f, url);
