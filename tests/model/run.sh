@@ -81,6 +81,7 @@ faults() {
     finds check_nothing "it shows that an outage may cost the session" -DCHECK_NOTHING -DCONNECTS=2 -DRELOADS=0 -DOUTAGES=1 -DEVENTS=2 -DEND=2
     finds read_no_gap "it shows that a gap must be read back" -DREAD_NO_GAP -DCONNECTS=2 -DRELOADS=0 -DOUTAGES=1 -DEVENTS=2 -DEND=2
     finds ignore_in_gap "it shows that a takeover in an outage's wake is newer" -DIGNORE_IN_GAP -DCONNECTS=2 -DRELOADS=0 -DOUTAGES=1 -DEVENTS=2 -DEND=2
+    finds claim_again "it shows that a claim that was answered is not made again" -DCLAIM_AGAIN -DCONNECTS=2 -DRELOADS=0 -DOUTAGES=1 -DEVENTS=2 -DEND=2
     finds impatient_placing "it shows what RELAY_PLACING_MS is for" -DIMPATIENT_PLACING -DCONNECTS=2
     finds impatient_client "it shows what a client that is too fast meets" -DIMPATIENT_CLIENT -DCONNECTS=2 -DRELOADS=0
     finds impatient_stores "it shows what a place stored too late would cost" -DIMPATIENT_STORES -DEVENTS=2 -DEND=2

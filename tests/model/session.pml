@@ -337,11 +337,16 @@ end:
         R.is_asked = true;
         R.read_owner = r;
         if
+#ifdef CLAIM_AGAIN
+        :: R.claim != CLAIM_HELD -> R.claim = CLAIM_SENT; commands[r]!CLAIM(0, false)
+        :: R.claim == CLAIM_HELD -> commands[r]!CHECK(0, false)
+#else
         :: R.claim == CLAIM_NONE -> R.claim = CLAIM_SENT; commands[r]!CLAIM(0, false)
 #ifndef CHECK_NOTHING
         :: R.claim != CLAIM_NONE -> commands[r]!CHECK(0, false)
 #else
         :: R.claim != CLAIM_NONE
+#endif
 #endif
         fi;
         commands[r]!PLACE(0, false); commands[r]!ON(0, false) }
