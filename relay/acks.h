@@ -5,7 +5,7 @@
 #ifndef RELAY_ACKS_H
 #define RELAY_ACKS_H
 
-#include "relay/relay.h"
+#include "relay/core.h"
 
 /* The session's place may have changed. */
 void acks_note(struct relay *r, struct session *s, uint64_t now_ms);

@@ -1,5 +1,6 @@
 #include "relay/apply.h"
 
+#include "relay/catchup.h"
 #include "relay/delivery.h"
 #include "relay/hash.h"
 #include "relay/lifetime.h"

@@ -2,7 +2,7 @@
 #ifndef RELAY_APPLY_H
 #define RELAY_APPLY_H
 
-#include "relay/relay.h"
+#include "relay/core.h"
 
 /* A decoded event that goes to one session or to all, and the message that it came in. */
 enum drop_reason apply_event(struct relay *r, struct event *e, enum effect effect, struct span message,

@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "relay/acks.h"
-#include "relay/apply.h"
-#include "relay/delivery.h"
-#include "relay/lifetime.h"
-#include "relay/resume.h"
+void catchup_join_queue(struct relay *r, struct catchup *c)
+{
+    c->is_queued = true;
+    TAILQ_INSERT_TAIL(&r->queue, c, in_queue);
+}
 
-static void leave_queue(struct relay *r, struct catchup *c)
+void catchup_leave_queue(struct relay *r, struct catchup *c)
 {
     if (c->is_queued)
         TAILQ_REMOVE(&r->queue, c, in_queue);
@@ -51,22 +51,20 @@ int catchup_begin(struct relay *r, struct session *s, bool is_gap)
     s->catchup = c;
     r->catching_up++;
     r->behind += is_gap;
-    catchup_go_on(r, s);
     return 0;
 }
 
-/* Out of the session, which is not catching up any more. */
-static struct catchup *detach(struct relay *r, struct session *s)
+struct catchup *catchup_end(struct relay *r, struct session *s)
 {
     struct catchup *c = s->catchup;
-    leave_queue(r, c);
+    catchup_leave_queue(r, c);
     s->catchup = NULL;
     r->catching_up--;
     r->behind -= c->is_gap;
     return c;
 }
 
-static void free_catchup(struct catchup *c)
+void catchup_free(struct catchup *c)
 {
     clear(c);
     aside_clear(&c->live);
@@ -76,91 +74,13 @@ static void free_catchup(struct catchup *c)
 void catchup_abandon(struct relay *r, struct session *s)
 {
     if (s->catchup)
-        free_catchup(detach(r, s));
-}
-
-/* Asking */
-
-static bool may_ask(const struct relay *r, const struct catchup *c)
-{
-    return r->link_is_up && c->ticket == 0 &&
-           (!c->has_newest || c->session->subscription == SUBSCRIPTION_ACTIVE);
-}
-
-/* A claim that was under way when the connection was lost is made again: whether it is in force nobody can tell. */
-static enum join join_of(const struct relay *r, const struct catchup *c)
-{
-    if (r->config.share || c->has_joined)
-        return JOIN_NONE;
-    if (c->session->claim != CLAIM_IN_FORCE)
-        return JOIN_CLAIM;
-    return c->is_gap ? JOIN_CHECK : JOIN_NONE;
-}
-
-/* Who is not here any more claims nothing: that could be another relay's by now. */
-static bool is_wanted(const struct relay *r, const struct catchup *c)
-{
-    const struct cursor *newest = TAILQ_FIRST(&c->session->cursors);
-    return c->is_gap || !c->has_newest || (newest && newest->state != CURSOR_SILENT) ||
-           join_of(r, c) != JOIN_CLAIM;
-}
-
-static void ask_back(struct relay *r, struct catchup *c)
-{
-    struct stream_id before = c->has_newest ? c->first : STREAM_ID_MAX;
-    r->ports.archive->read_back(r->ports.archive, session_sid(c->session), before, c->ticket);
-}
-
-static void ask_on(struct relay *r, struct catchup *c)
-{
-    enum join join = join_of(r, c);
-    c->has_joined = true;
-    if (join == JOIN_CLAIM)
-        c->session->claim = CLAIM_SENT;
-    r->ports.archive->read_on(r->ports.archive, session_sid(c->session), c->from, join, c->ticket);
-}
-
-static void ask(struct relay *r, struct catchup *c)
-{
-    r->asked++;
-    c->ticket = ++r->tickets;
-    if (c->has_newest && !c->has_read_on)
-        ask_on(r, c);
-    else
-        ask_back(r, c);
-}
-
-void catchup_pump(struct relay *r)
-{
-    struct catchup *c;
-    while (r->asked < RELAY_READINGS_MAX && (c = TAILQ_FIRST(&r->queue))) {
-        leave_queue(r, c);
-        if (!is_wanted(r, c))
-            lifetime_give_away(r, c->session);
-        else if (may_ask(r, c))
-            ask(r, c);
-    }
-}
-
-static bool is_complete(const struct catchup *c)
-{
-    return c->has_newest && c->has_read_on && (c->is_gap || c->has_read_back);
-}
-
-void catchup_go_on(struct relay *r, struct session *s)
-{
-    struct catchup *c = s->catchup;
-    if (!c || c->is_queued || !may_ask(r, c))
-        return;
-    c->is_queued = true;
-    TAILQ_INSERT_TAIL(&r->queue, c, in_queue);
-    catchup_pump(r);
+        catchup_free(catchup_end(r, s));
 }
 
 void catchup_restart(struct relay *r, struct session *s)
 {
     struct catchup *c = s->catchup;
-    leave_queue(r, c);
+    catchup_leave_queue(r, c);
     reset(c);
     aside_drop_until(&c->live, STREAM_ID_MAX); /* it is read again, if Redis still has it */
     if (!c->is_gap)
@@ -169,7 +89,7 @@ void catchup_restart(struct relay *r, struct session *s)
 
 /* What comes live */
 
-static bool is_full(const struct relay *r, const struct aside *a)
+bool catchup_is_full(const struct relay *r, const struct aside *a)
 {
     return a->count >= r->config.log.events || a->bytes >= r->config.log.bytes;
 }
@@ -180,9 +100,9 @@ enum drop_reason catchup_put_aside(struct relay *r, struct session *s, struct sp
 {
     struct catchup *c = s->catchup;
     uint64_t key = stream_id_is_none(e->id) ? event_conflation_key(e, r->sessions.seed) : 0;
-    int error = is_full(r, &c->live) ? -ENOBUFS
-                : key != 0           ? aside_append_latest(&c->live, key, message)
-                                     : aside_append(&c->live, e->id, message);
+    int error = catchup_is_full(r, &c->live) ? -ENOBUFS
+                : key != 0                   ? aside_append_latest(&c->live, key, message)
+                                             : aside_append(&c->live, e->id, message);
     if (error == 0)
         return DROP_NOTHING;
     if (stream_id_is_none(e->id))
@@ -194,311 +114,9 @@ enum drop_reason catchup_put_aside(struct relay *r, struct session *s, struct sp
 void catchup_put_frame_aside(struct relay *r, struct session *s, struct frame *take_frame, uint64_t key)
 {
     struct catchup *c = s->catchup;
-    if (is_full(r, &c->live))
+    if (catchup_is_full(r, &c->live))
         frame_unref(take_frame);
     else if (aside_append_frame(&c->live, take_frame, key) == 0)
         return;
     r->metrics.out_of_memory++;
-}
-
-/* What is read */
-
-/* True for the beginning or the end of a prompt: what is older does not tell what executes. */
-static bool is_marker(struct relay *r, const struct session *s, struct span message)
-{
-    struct event e;
-    struct codec *codec = r->ports.codec;
-    return codec->decode(codec, message, session_sid(s), &e) == DROP_NOTHING &&
-           codec->encode(codec, &e, NULL) == DROP_NOTHING &&
-           (event_effect(&e) == EFFECT_START || event_ends_prompt(&e));
-}
-
-static void take_back(struct relay *r, struct catchup *c, const struct archived *entry)
-{
-    if (aside_prepend(&c->back, entry->id, entry->event) < 0) {
-        r->metrics.out_of_memory++;
-        return;
-    }
-    c->first = entry->id;
-    c->has_marker = c->has_marker || is_marker(r, c->session, entry->event);
-}
-
-static void take_on(struct relay *r, struct catchup *c, const struct archived *entry)
-{
-    if (stream_id_compare(entry->id, c->from) <= 0)
-        return;
-    c->from = c->read_to = entry->id;
-    if (is_full(r, &c->on)) {
-        aside_free(aside_take(&c->on));
-        c->is_broken = true;
-    }
-    if (aside_append(&c->on, entry->id, entry->event) < 0)
-        r->metrics.out_of_memory++;
-}
-
-/* Where the client is known to have got to. What is known here is newer than what was stored. */
-static bool known_place(const struct catchup *c, struct stream_id *id)
-{
-    const struct session *s = c->session;
-    *id = s->has_left ? s->left.id : c->ack;
-    return !s->is_forgotten && (s->has_left || c->has_ack);
-}
-
-static bool reaches_place(const struct catchup *c)
-{
-    struct stream_id place;
-    return !known_place(c, &place) || (c->back.count > 0 && stream_id_compare(c->first, place) <= 0);
-}
-
-static void judge_back(const struct relay *r, struct catchup *c)
-{
-    c->has_read_back = c->is_whole || is_full(r, &c->back) || (c->has_marker && reaches_place(c));
-}
-
-/* The log does not go on where it was left. Unless it has expired meanwhile, it was trimmed, or Redis has lost it. */
-static void note_break(struct relay *r, struct catchup *c, const struct reading *reading, uint64_t now_ms)
-{
-    bool may_be_expired = now_ms - c->session->newest_at_ms >= r->config.session_ttl_ms;
-    if (!c->is_gap || may_be_expired)
-        return;
-    if (reading->count > 0)
-        c->is_broken = true;
-    else
-        c->has_lost = true;
-}
-
-/* The first of what is read on. */
-static void take_joined(struct relay *r, struct catchup *c, const struct reading *reading, uint64_t now_ms)
-{
-    bool is_found = reading->count > 0 && stream_id_compare(reading->entries[0].id, c->from) == 0;
-    c->is_first = false;
-    if (!c->is_gap)
-        c->session->has_listeners = reading->has_listeners;
-    if (!stream_id_is_none(c->from) && !is_found)
-        note_break(r, c, reading, now_ms);
-}
-
-static void take_latest(struct relay *r, struct catchup *c, const struct reading *reading)
-{
-    aside_clear(&c->latest);
-    for (size_t i = 0; i < reading->latest_count; i++)
-        if (aside_append(&c->latest, STREAM_ID_NONE, reading->latest[i]) < 0)
-            r->metrics.out_of_memory++;
-}
-
-/* Nobody's, though it was this relay's just now: Redis has lost that, and it is claimed again. */
-static void take_owner(struct relay *r, struct catchup *c, enum owner owner, uint64_t now_ms)
-{
-    struct session *s = c->session;
-    if (owner == OWNER_US)
-        s->claim = CLAIM_IN_FORCE;
-    if (owner != OWNER_NOBODY)
-        return;
-    bool may_expire = !s->is_open || now_ms - r->down_at_ms >= r->config.session_ttl_ms / 2;
-    c->has_lost = c->has_lost || (s->claim == CLAIM_IN_FORCE && !may_expire);
-    s->claim = CLAIM_NONE;
-    c->has_joined = false;
-}
-
-static void take_reading(struct relay *r, struct catchup *c, const struct reading *reading, uint64_t now_ms)
-{
-    if (c->is_first)
-        take_joined(r, c, reading, now_ms);
-    take_owner(r, c, reading->owner, now_ms);
-    c->has_ack = reading->has_ack;
-    c->ack = reading->ack;
-    for (size_t i = 0; i < reading->count; i++)
-        take_on(r, c, &reading->entries[i]);
-    take_latest(r, c, reading);
-    aside_drop_until(&c->live, c->read_to);
-    c->has_read_on = reading->is_last && c->has_joined && !c->is_short;
-    c->is_short = false;
-    judge_back(r, c);
-}
-
-/* Completing */
-
-static void apply_all(struct relay *r, struct session *s, struct aside *a, bool is_read, uint64_t now_ms)
-{
-    struct aside_item *item;
-    while ((item = aside_take(a))) {
-        if (item->frame)
-            delivery_append(r, s, (struct place){.key = item->key, .is_transient = true},
-                            frame_ref(item->frame));
-        else
-            r->metrics.dropped[apply_message(r, s, aside_message(item), item->id, now_ms)]++;
-        r->metrics.read_back += is_read;
-        aside_free(item);
-    }
-}
-
-/* What a conflated event shows is over when its prompt is, and when a live one of its key has come meanwhile. */
-static bool is_shown(const struct relay *r, const struct session *s, const struct aside *live,
-                     struct span message)
-{
-    struct event e;
-    struct codec *codec = r->ports.codec;
-    if (codec->decode(codec, message, session_sid(s), &e) != DROP_NOTHING ||
-        codec->encode(codec, &e, NULL) != DROP_NOTHING)
-        return true; /* it is dropped, and counted, by being applied */
-    if (aside_has_latest(live, event_conflation_key(&e, r->sessions.seed)))
-        return false;
-    return e.prompt.len == 0 ? s->is_executing || s->has_left
-                             : s->is_executing && span_equals(e.prompt, session_prompt(s));
-}
-
-static void apply_latest(struct relay *r, struct session *s, struct aside *latest, const struct aside *live,
-                         uint64_t now_ms)
-{
-    struct aside shown;
-    struct aside_item *item;
-    aside_init(&shown);
-    while ((item = aside_take(latest)))
-        if (is_shown(r, s, live, aside_message(item)))
-            aside_put(&shown, item);
-        else
-            aside_free(item);
-    apply_all(r, s, &shown, true, now_ms);
-}
-
-/* Makes a place in the log for what is missing: who is before it goes on after it, and that is told. */
-static uint64_t leave_gap(struct session *s)
-{
-    uint64_t seq = s->log.next_seq++;
-    s->log.trimmed_to = s->log.next_seq;
-    return seq;
-}
-
-/* The client's place, by what was stored and what was read, which is in the log from first_seq on. */
-static void know_place(struct relay *r, struct session *s, const struct catchup *c, uint64_t gap_seq,
-                       uint64_t first_seq, uint64_t now_ms)
-{
-    struct stream_id place;
-    if (!known_place(c, &place))
-        return;
-    if (s->log.trimmed_to > first_seq && stream_id_compare(s->log.before, place) > 0)
-        gap_seq = s->log.trimmed_to - 1; /* what was read is more than may be held */
-    s->has_left = true;
-    s->left = (struct reached){gap_seq > 0 ? gap_seq : log_after_id(&s->log, place), place};
-    s->left_until_ms = now_ms + r->config.session_ttl_ms;
-}
-
-/* The log was trimmed past the client's place. A log that begins more than a time to live after it has expired between,
- * and one that is shorter than its bound was never trimmed. */
-static bool has_gap(const struct relay *r, const struct catchup *c)
-{
-    struct stream_id place;
-    if (!known_place(c, &place) || reaches_place(c) || c->back.count == 0)
-        return false;
-    if (stream_id_is_none(place))
-        return !c->is_whole || c->back.count >= r->config.log.events;
-    return c->first.ms - place.ms < r->config.session_ttl_ms;
-}
-
-static void prepare_all(struct session *s, uint64_t live_from, uint64_t now_ms)
-{
-    struct cursor *c;
-    TAILQ_FOREACH (c, &s->cursors, in_session)
-        if (c->state == CURSOR_WAITING || c->state == CURSOR_HELD)
-            resume_prepare(s, c, live_from, now_ms);
-}
-
-/* The log is made anew of what Redis has. */
-static void rebuild(struct relay *r, struct session *s, struct catchup *c, uint64_t now_ms)
-{
-    uint64_t gap_seq = 0;
-    log_trim(&s->log, s->log.next_seq);
-    s->start_seq = s->node_seq = 0;
-    if (has_gap(r, c))
-        gap_seq = leave_gap(s);
-    s->log.before = c->is_whole || c->back.count == 0 ? STREAM_ID_NONE : stream_id_before(c->first);
-    uint64_t first_seq = s->log.next_seq;
-    apply_all(r, s, &c->back, true, now_ms);
-    know_place(r, s, c, gap_seq, first_seq, now_ms);
-    prepare_all(s, s->log.next_seq, now_ms);
-}
-
-/* What was missed is replayed to those that joined meanwhile. */
-static void replay_to(struct session *s, uint64_t seq)
-{
-    struct cursor *c;
-    TAILQ_FOREACH (c, &s->cursors, in_session)
-        if (c->state == CURSOR_WAITING || c->state == CURSOR_HELD)
-            c->live_from = seq;
-}
-
-static void complete(struct relay *r, struct session *s, uint64_t now_ms)
-{
-    struct catchup *c = detach(r, s);
-    if (c->has_lost)
-        relay_data_lost(r);
-    if (!c->is_gap)
-        rebuild(r, s, c, now_ms);
-    else if (c->is_broken)
-        leave_gap(s);
-    apply_all(r, s, &c->on, true, now_ms);
-    if (c->is_gap)
-        replay_to(s, s->log.next_seq);
-    apply_latest(r, s, &c->latest, &c->live, now_ms);
-    s->newest = c->has_lost ? c->read_to : c->from;
-    s->newest_at_ms = now_ms;
-    apply_all(r, s, &c->live, false, now_ms);
-    free_catchup(c);
-    resume_place(r, s, now_ms);
-    acks_note(r, s, now_ms);
-    delivery_trim(s);
-}
-
-static void advance(struct relay *r, struct session *s, uint64_t now_ms)
-{
-    if (is_complete(s->catchup))
-        complete(r, s, now_ms);
-    else
-        catchup_go_on(r, s);
-}
-
-/* The session whose question this answers, or NULL: it was given up. */
-static struct session *answered(struct relay *r, struct span sid, uint64_t ticket)
-{
-    struct session *s = session_find(&r->sessions, sid);
-    r->asked--;
-    if (!s || !s->catchup || s->catchup->ticket != ticket)
-        return NULL;
-    s->catchup->ticket = 0;
-    return s;
-}
-
-void relay_read_back(struct relay *r, struct span sid, uint64_t ticket, const struct archived *entries,
-                     size_t count, bool is_last, uint64_t now_ms)
-{
-    struct session *s = answered(r, sid, ticket);
-    if (s) {
-        struct catchup *c = s->catchup;
-        if (!c->has_newest && count > 0)
-            c->from = c->read_to = entries[0].id;
-        c->has_newest = true;
-        resume_greet(r, s, now_ms);
-        c->is_whole = is_last || count == 0;
-        for (size_t i = 0; i < count; i++)
-            take_back(r, c, &entries[i]);
-        if (c->has_read_on)
-            judge_back(r, c);
-        advance(r, s, now_ms);
-    }
-    catchup_pump(r);
-    relay_flush(r);
-}
-
-void relay_read_on(struct relay *r, struct span sid, uint64_t ticket, const struct reading *reading,
-                   uint64_t now_ms)
-{
-    struct session *s = answered(r, sid, ticket);
-    if (s && reading->owner == OWNER_ANOTHER) {
-        relay_taken_over(r, s, now_ms);
-    } else if (s) {
-        take_reading(r, s->catchup, reading, now_ms);
-        advance(r, s, now_ms);
-    }
-    catchup_pump(r);
-    relay_flush(r);
 }

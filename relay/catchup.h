@@ -1,29 +1,10 @@
-/* Catching up: brings a session's log here to where it is in Redis, and then goes live without a gap or a duplicate.
- *
- *     a session that is new here        read its newest entries ─┐
- *                                                                ├▶ subscribed ─▶ read on from there ─▶ (read further
- *     one that was cut off from Redis   it knows where it was ───┘                back, as far as needed) ─▶ complete
- *
- * What comes live meanwhile is put aside, and follows what was read, but for what both brought. History, up to the newest
- * entry before the subscription, is replayed by the rules of resume.h; what is newer is live, and sent in any case.
- *
- * It is read back as far as the client's place and as the beginning of the prompt that executes, whichever is older.
- * Questions wait in a queue, so that a return of thousands of sessions has a pace. */
+/* A session that is catching up with its log in Redis: how far it has got with that, what was read, and what has come live
+ * meanwhile. readback.h is what it does. */
 #ifndef RELAY_CATCHUP_H
 #define RELAY_CATCHUP_H
 
-#include <sys/queue.h>
-
 #include "relay/aside.h"
-#include "relay/metrics.h"
-#include "relay/reading.h"
-
-struct relay;
-struct session;
-struct frame;
-struct event;
-
-TAILQ_HEAD(catchup_list, catchup);
+#include "relay/core.h"
 
 struct catchup {
     TAILQ_ENTRY(catchup) in_queue; /* while is_queued: has a question to ask */
@@ -54,21 +35,24 @@ struct catchup {
 
 /* Begins, for a session that has none under way. 0 or -ENOMEM. */
 int catchup_begin(struct relay *r, struct session *s, bool is_gap) __attribute__((warn_unused_result));
+/* The connection is lost: begins anew. What came live stays. */
+void catchup_restart(struct relay *r, struct session *s);
+/* Out of the session, which has caught up. The caller's then: catchup_free(). */
+struct catchup *catchup_end(struct relay *r, struct session *s) __attribute__((warn_unused_result));
+void catchup_free(struct catchup *c);
 /* Gives it up, if there is one. What came live is lost. */
 void catchup_abandon(struct relay *r, struct session *s);
 
-/* Asks the next question when it may: the link is up, or the session's channel is subscribed now. May free sessions that
- * nobody wants any more, this one too. */
-void catchup_go_on(struct relay *r, struct session *s);
-/* The connection is lost: begins anew when it is back. What came live stays. */
-void catchup_restart(struct relay *r, struct session *s);
-/* Asks what waits in the queue, as much as may be under way. */
-void catchup_pump(struct relay *r);
+/* Waiting to ask a question. */
+void catchup_join_queue(struct relay *r, struct catchup *c);
+void catchup_leave_queue(struct relay *r, struct catchup *c); /* if it does wait */
 
 /* Puts the message of a live event aside. DROP_NOTHING, or DROP_NO_MEMORY: there are too many. */
 enum drop_reason catchup_put_aside(struct relay *r, struct session *s, struct span message,
                                    const struct event *e);
 /* The same for a broadcast. Takes the frame. */
 void catchup_put_frame_aside(struct relay *r, struct session *s, struct frame *take_frame, uint64_t key);
+/* As much as a log may hold. */
+bool catchup_is_full(const struct relay *r, const struct aside *a);
 
 #endif

@@ -1,7 +1,7 @@
 #include "relay/delivery.h"
 
+#include "relay/catchup.h"
 #include "relay/hash.h"
-#include "relay/lifetime.h"
 
 void delivery_mark(struct relay *r, struct session *s)
 {
@@ -109,20 +109,6 @@ struct place delivery_place(const struct relay *r, const struct session *s, cons
     return p;
 }
 
-static bool is_over_memory(const struct relay *r)
-{
-    return r->config.memory_bytes > 0 && r->sessions.log_bytes > r->config.memory_bytes;
-}
-
-/* Idle sessions give way first; then the one that grows pays for it. */
-static void bound_memory(struct relay *r, struct session *s)
-{
-    while (is_over_memory(r) && lifetime_give_up_idle(r, s))
-        ;
-    while (is_over_memory(r) && log_give_up_oldest(&s->log))
-        ;
-}
-
 uint64_t delivery_append(struct relay *r, struct session *s, struct place p, struct frame *take_frame)
 {
     bool replaced = false;
@@ -134,7 +120,6 @@ uint64_t delivery_append(struct relay *r, struct session *s, struct place p, str
     }
     r->metrics.conflated += replaced;
     r->has_idle_logs = r->has_idle_logs || s->is_expiring;
-    bound_memory(r, s);
     delivery_mark(r, s);
     return s->log.next_seq - 1;
 }

@@ -5,7 +5,7 @@
 #ifndef RELAY_DELIVERY_H
 #define RELAY_DELIVERY_H
 
-#include "relay/relay.h"
+#include "relay/core.h"
 
 /* For those who are there when it comes. */
 #define PLACE_TRANSIENT ((struct place){.is_transient = true})

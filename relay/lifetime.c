@@ -1,7 +1,9 @@
 #include "relay/lifetime.h"
 
 #include "relay/acks.h"
+#include "relay/catchup.h"
 #include "relay/delivery.h"
+#include "relay/resume.h"
 
 /* One without a socket is forgotten a time to live from now. */
 static void expire_later(struct relay *r, struct session *s, uint64_t now_ms)
@@ -112,18 +114,27 @@ void lifetime_give_away(struct relay *r, struct session *s)
         forget(r, s);
 }
 
+void lifetime_taken_over(struct relay *r, struct session *s, uint64_t now_ms)
+{
+    r->metrics.takeovers++;
+    r->ports.journal->note(r->ports.journal, NOTE_TAKEN_OVER, session_sid(s));
+    resume_silence(r, s, now_ms);
+    lifetime_give_away(r, s);
+}
+
 /* Until Redis has answered, a later answer could be taken for that of a new session with this sid. */
 static bool may_be_forgotten(const struct session *s)
 {
     return s->subscription != SUBSCRIPTION_ASKED;
 }
 
-bool lifetime_give_up_idle(struct relay *r, const struct session *except)
+/* The first to be forgotten goes. False: there is none with anything to give. */
+static bool give_up_idle(struct relay *r)
 {
     struct session *s = NULL;
     if (r->has_idle_logs)
         TAILQ_FOREACH (s, &r->expiring, in_expiry)
-            if (s != except && s->log.bytes > 0 && may_be_forgotten(s))
+            if (s->log.bytes > 0 && may_be_forgotten(s))
                 break;
     r->has_idle_logs = s != NULL;
     if (!s)
@@ -133,6 +144,22 @@ bool lifetime_give_up_idle(struct relay *r, const struct session *except)
     r->ports.journal->note(r->ports.journal, NOTE_GIVEN_UP, session_sid(s));
     forget(r, s);
     return true;
+}
+
+static bool is_over_memory(const struct relay *r)
+{
+    return r->config.memory_bytes > 0 && r->sessions.log_bytes > r->config.memory_bytes;
+}
+
+/* Idle sessions give way first; then those that have grown just now pay for it. */
+void lifetime_bound_memory(struct relay *r)
+{
+    struct session *s;
+    while (is_over_memory(r) && give_up_idle(r))
+        ;
+    TAILQ_FOREACH (s, &r->dirty, in_dirty)
+        while (is_over_memory(r) && log_give_up_oldest(&s->log))
+            ;
 }
 
 void lifetime_expire(struct relay *r, uint64_t now_ms)

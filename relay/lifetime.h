@@ -6,7 +6,7 @@
 #ifndef RELAY_LIFETIME_H
 #define RELAY_LIFETIME_H
 
-#include "relay/relay.h"
+#include "relay/core.h"
 
 /* The session, new if need be; then it is remembered for a time to live. NULL: no memory. */
 struct session *lifetime_find_or_add(struct relay *r, struct span sid, uint64_t now_ms);
@@ -22,9 +22,11 @@ void lifetime_remember(struct relay *r, struct session *s, uint64_t now_ms);
 /* Its log is another relay's matter from now on: drops the log and the subscription. Without a socket it is freed. */
 void lifetime_give_away(struct relay *r, struct session *s);
 
-/* Forgets the session without a socket that is the first to be forgotten, but not `except`. False: there is none with
- * anything to give. */
-bool lifetime_give_up_idle(struct relay *r, const struct session *except);
+/* Another relay has it now: its sockets here receive nothing more. May free it. */
+void lifetime_taken_over(struct relay *r, struct session *s, uint64_t now_ms);
+
+/* Brings the memory of all logs back within its bound, before sockets are written to. May free sessions without one. */
+void lifetime_bound_memory(struct relay *r);
 
 /* Forgets those whose time is over. */
 void lifetime_expire(struct relay *r, uint64_t now_ms);

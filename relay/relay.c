@@ -5,8 +5,10 @@
 
 #include "relay/acks.h"
 #include "relay/apply.h"
+#include "relay/catchup.h"
 #include "relay/delivery.h"
 #include "relay/lifetime.h"
+#include "relay/readback.h"
 #include "relay/resume.h"
 #include "relay/sid.h"
 #include "relay/status.h"
@@ -70,6 +72,7 @@ static enum drop_reason take_message(struct relay *r, const struct event *e, enu
 {
     struct span name;
     struct session *s = session_find(&r->sessions, e->sid);
+    r->metrics.events--; /* it is nobody's event */
     enum drop_reason reason = r->ports.codec->read_sender(r->ports.codec, e->data, &name);
     if (reason != DROP_NOTHING || !s || !s->has_log || r->config.share)
         return reason;
@@ -79,7 +82,7 @@ static enum drop_reason take_message(struct relay *r, const struct event *e, enu
     else if (effect == EFFECT_TAKEOVER && is_ours && s->claim == CLAIM_SENT)
         s->claim = CLAIM_IN_FORCE;
     else if (effect == EFFECT_TAKEOVER && !is_ours && s->claim == CLAIM_IN_FORCE)
-        relay_taken_over(r, s, now_ms); /* while its own is under way, the other's is older */
+        lifetime_taken_over(r, s, now_ms); /* while its own is under way, the other's is older */
     return reason;
 }
 
@@ -120,22 +123,58 @@ enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct 
 
 void relay_flush(struct relay *r)
 {
+    lifetime_bound_memory(r);
     while (!TAILQ_EMPTY(&r->dirty))
         delivery_write(r, TAILQ_FIRST(&r->dirty));
 }
 
-void relay_data_lost(struct relay *r)
+/* What Redis keeps of sessions */
+
+void relay_read_back(struct relay *r, struct span sid, uint64_t ticket, const struct archived *entries,
+                     size_t count, bool is_last, uint64_t now_ms)
 {
-    r->metrics.data_lost++;
-    r->ports.journal->note(r->ports.journal, NOTE_DATA_LOST, SPAN_NONE);
+    readback_take_back(r, sid, ticket, entries, count, is_last, now_ms);
+    relay_flush(r);
 }
 
-void relay_taken_over(struct relay *r, struct session *s, uint64_t now_ms)
+void relay_read_on(struct relay *r, struct span sid, uint64_t ticket, const struct reading *reading,
+                   uint64_t now_ms)
 {
-    r->metrics.takeovers++;
-    r->ports.journal->note(r->ports.journal, NOTE_TAKEN_OVER, session_sid(s));
-    resume_silence(r, s, now_ms);
-    lifetime_give_away(r, s);
+    readback_take_on(r, sid, ticket, reading, now_ms);
+    relay_flush(r);
+}
+
+bool relay_awaits(const struct relay *r, struct span sid, uint64_t ticket)
+{
+    const struct session *s = session_find(&r->sessions, sid);
+    return s && s->catchup && s->catchup->ticket == ticket;
+}
+
+void relay_data_lost(struct relay *r)
+{
+    readback_note_lost(r);
+}
+
+struct again {
+    struct relay *relay;
+    uint64_t now_ms;
+};
+
+static void store_again(struct session *s, void *arg)
+{
+    const struct again *again = arg;
+    s->is_stored = false;
+    acks_note(again->relay, s, again->now_ms);
+}
+
+void relay_store_again(struct relay *r, uint64_t now_ms)
+{
+    session_each(&r->sessions, store_again, &(struct again){r, now_ms});
+}
+
+void relay_store(struct relay *r, uint64_t now_ms)
+{
+    acks_store_all(r, now_ms);
 }
 
 /* The link */
@@ -146,10 +185,9 @@ static void go_on(struct session *s, void *arg)
     if (!s->has_log)
         return;
     lifetime_subscribe(r, s);
-    if (s->catchup)
-        catchup_go_on(r, s);
-    else if (catchup_begin(r, s, true) < 0)
+    if (!s->catchup && catchup_begin(r, s, true) < 0)
         r->metrics.out_of_memory++;
+    readback_go_on(r, s);
 }
 
 void relay_link_up(struct relay *r, uint64_t now_ms)
@@ -190,7 +228,7 @@ void relay_subscribed(struct relay *r, struct span sid, uint64_t now_ms)
     s->subscription = SUBSCRIPTION_ACTIVE;
     resume_greet(r, s, now_ms);
     resume_place(r, s, now_ms);
-    catchup_go_on(r, s);
+    readback_go_on(r, s);
 }
 
 /* Sockets */
@@ -199,6 +237,22 @@ static int greet(struct relay *r, const struct session *s, struct cursor *c)
 {
     struct frame *status = r->ports.codec->make_status(r->ports.codec, r->workers.sum, session_sid(s));
     return status && cursor_push(c, status) == 0 ? 0 : -ENOMEM;
+}
+
+void relay_settled(struct relay *r, struct cursor *c, uint64_t now_ms)
+{
+    resume_settled(r, c, now_ms);
+    relay_flush(r);
+}
+
+void relay_acknowledge(struct relay *r, struct cursor *c, uint64_t now_ms)
+{
+    resume_acknowledge(r, c, now_ms);
+}
+
+void relay_page_left(struct relay *r, struct cursor *c, uint64_t now_ms)
+{
+    resume_page_left(r, c, now_ms);
 }
 
 void relay_writable(struct relay *r, struct cursor *c)
@@ -213,7 +267,11 @@ static int find_place(struct relay *r, struct session *s, struct cursor *c, bool
 {
     resume_prepare(s, c, s->log.next_seq, now_ms);
     bool is_needed = is_new || (r->link_is_up && !r->config.share && !resume_reaches(s));
-    return s->catchup || !is_needed ? 0 : catchup_begin(r, s, false);
+    if (s->catchup || !is_needed)
+        return 0;
+    int error = catchup_begin(r, s, false);
+    readback_go_on(r, s);
+    return error;
 }
 
 static void join(struct session *s, struct cursor *c)
@@ -275,11 +333,6 @@ void relay_tick(struct relay *r, uint64_t now_ms)
     acks_store_due(r, now_ms);
     lifetime_expire(r, now_ms);
     relay_flush(r);
-}
-
-void relay_store(struct relay *r, uint64_t now_ms)
-{
-    acks_store_all(r, now_ms);
 }
 
 static uint64_t earliest(uint64_t a, uint64_t b)

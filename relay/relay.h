@@ -8,51 +8,7 @@
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
-#include "relay/ports.h"
-#include "relay/catchup.h"
-#include "relay/session.h"
-
-struct relay_config {
-    uint64_t session_ttl_ms;
-    uint64_t status_interval_ms;
-    uint64_t worker_timeout_ms;
-    struct log_limits log;
-    size_t message_bytes; /* a larger event is dropped */
-    size_t memory_bytes;  /* of all logs together; 0: no limit */
-    bool share;           /* all sockets of a session receive; else only the newest */
-};
-
-#define RELAY_FIRST_STATUS_MS 1000 /* the longest wait for the session's subscription */
-#define RELAY_PLACING_MS \
-    150 /* from the first status, for flags and for an older socket's end, before a replay */
-#define RELAY_STORE_MS     50  /* places of clients are stored so much later, many at once */
-#define RELAY_READINGS_MAX 128 /* questions to the archive at a time: the pace of a return */
-
-struct relay {
-    struct relay_config config;
-    struct ports ports;
-    struct workers_listener on_worker;
-    struct metrics metrics;
-    struct session_table sessions;
-    struct workers workers;
-    struct session_list dirty;    /* with something to write */
-    struct session_list open;     /* with a socket */
-    struct session_list expiring; /* without a socket, the first to be forgotten first */
-    struct cursor_list waiting;   /* for their subscription, oldest first */
-    struct cursor_list held;      /* told their first status and not yet placed, oldest first */
-    struct catchup_list queue;    /* with a question to ask the archive */
-    struct session_list unstored; /* whose place has changed, oldest first */
-    struct session_list stored;   /* with sockets: stored again before it expires, oldest first */
-    uint64_t tickets;             /* of questions, so far */
-    size_t asked;                 /* questions without an answer */
-    size_t catching_up;           /* sessions whose log is being read */
-    size_t behind;                /* of them, those that were here when the link was lost */
-    uint64_t down_at_ms;          /* when it was lost */
-    bool has_idle_logs;           /* a session without a socket may have something to give up */
-    int64_t told;                 /* the queue number of the last status broadcast */
-    uint64_t told_at_ms;
-    bool link_is_up;
-};
+#include "relay/core.h"
 
 /* Ports are borrowed for the relay's life. `seed` should be random. 0 or -ENOMEM. */
 int relay_init(struct relay *r, const struct relay_config *config, const struct ports *ports,
@@ -84,12 +40,14 @@ void relay_read_back(struct relay *r, struct span sid, uint64_t ticket, const st
                      size_t count, bool is_last, uint64_t now_ms);
 void relay_read_on(struct relay *r, struct span sid, uint64_t ticket, const struct reading *reading,
                    uint64_t now_ms);
+/* False when nobody waits any more for the answer to a question: it need not be asked again. */
+bool relay_awaits(const struct relay *r, struct span sid, uint64_t ticket);
 /* What was stored before is not there any more. */
 void relay_data_lost(struct relay *r);
-/* Another relay has the session now. May free it. */
-void relay_taken_over(struct relay *r, struct session *s, uint64_t now_ms);
 /* True when the logs of all sessions hold what Redis had when the link came up: then the relay is ready. */
 bool relay_is_caught_up(const struct relay *r);
+/* What was being stored may be lost with a connection: stores every place again. */
+void relay_store_again(struct relay *r, uint64_t now_ms);
 /* Stores every place that is not stored yet. */
 void relay_store(struct relay *r, uint64_t now_ms);
 

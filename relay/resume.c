@@ -1,6 +1,7 @@
 #include "relay/resume.h"
 
 #include "relay/acks.h"
+#include "relay/catchup.h"
 #include "relay/delivery.h"
 
 #define PLACE_UNKNOWN UINT64_MAX
@@ -190,16 +191,14 @@ void resume_forget(struct session *s)
 
 /* From sockets */
 
-void relay_settled(struct relay *r, struct cursor *c, uint64_t now_ms)
+void resume_settled(struct relay *r, struct cursor *c, uint64_t now_ms)
 {
     c->is_settled = true;
-    if (!c->session)
-        return;
-    resume_place(r, c->session, now_ms);
-    relay_flush(r);
+    if (c->session)
+        resume_place(r, c->session, now_ms);
 }
 
-void relay_acknowledge(struct relay *r, struct cursor *c, uint64_t now_ms)
+void resume_acknowledge(struct relay *r, struct cursor *c, uint64_t now_ms)
 {
     if (c->state != CURSOR_LIVE || c->asked.seq <= c->acked.seq)
         return;
@@ -221,7 +220,7 @@ static bool has_others(const struct session *s, const struct cursor *c)
     return false;
 }
 
-void relay_page_left(struct relay *r, struct cursor *c, uint64_t now_ms)
+void resume_page_left(struct relay *r, struct cursor *c, uint64_t now_ms)
 {
     struct session *s = c->session;
     if (!s)

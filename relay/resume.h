@@ -12,7 +12,7 @@
 #ifndef RELAY_RESUME_H
 #define RELAY_RESUME_H
 
-#include "relay/relay.h"
+#include "relay/core.h"
 
 /* A socket has joined: it waits for its session's subscription. */
 void resume_wait(struct relay *r, struct cursor *c, uint64_t now_ms);
@@ -32,6 +32,11 @@ void resume_silence(struct relay *r, struct session *s, uint64_t now_ms);
 void resume_leave(struct relay *r, struct cursor *c, uint64_t now_ms);
 /* The page of an older socket has gone, here or at another relay. */
 void resume_forget(struct session *s);
+
+/* What relay.h says of the functions of these names. */
+void resume_settled(struct relay *r, struct cursor *c, uint64_t now_ms);
+void resume_acknowledge(struct relay *r, struct cursor *c, uint64_t now_ms);
+void resume_page_left(struct relay *r, struct cursor *c, uint64_t now_ms);
 
 /* False when the log here does not reach back to where a new socket would begin. */
 bool resume_reaches(const struct session *s);

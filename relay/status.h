@@ -5,7 +5,7 @@
 #ifndef RELAY_STATUS_H
 #define RELAY_STATUS_H
 
-#include "relay/relay.h"
+#include "relay/core.h"
 
 /* Tells one session now: its prompt ends. */
 void status_tell(struct relay *r, struct session *s);

@@ -100,18 +100,20 @@ void archive_deinit(struct session_archive *a)
     free(a->left.bytes);
 }
 
+/* An answer takes a question out of the list, and makes the core ask another one behind those that wait. */
 void archive_go_on(struct session_archive *a)
 {
-    struct question *q;
-    TAILQ_FOREACH (q, &a->asked, next)
+    struct question *next;
+    for (struct question *q = TAILQ_FIRST(&a->asked); q; q = next) {
+        next = TAILQ_NEXT(q, next);
         question_ask(q);
+    }
 }
 
-/* An answer makes the core ask again, behind those that wait. */
 void archive_marked(struct session_archive *a, uint64_t mark)
 {
-    struct question *q = TAILQ_FIRST(&a->asked), *next;
-    for (; q; q = next) {
+    struct question *next;
+    for (struct question *q = TAILQ_FIRST(&a->asked); q; q = next) {
         next = TAILQ_NEXT(q, next);
         question_marked(q, mark);
     }

@@ -9,6 +9,7 @@
 #define DIGITS(n)    STRINGIZE(n)
 
 static void on_reply(struct command *self, const redisReply *reply);
+static void answer(struct question *q);
 
 static void begin(struct question *q, struct question_context *context, struct span sid, struct stream_id at,
                   uint64_t ticket)
@@ -117,7 +118,9 @@ void question_ask(struct question *q)
 {
     if (q->sent > 0 || !commands_is_up(q->context->commands))
         return;
-    if (q->is_back)
+    if (!relay_awaits(q->context->oddities.relay, sid_of(q), q->ticket))
+        answer(q); /* with nothing: a session that was given up must not be claimed again */
+    else if (q->is_back)
         ask_back(q);
     else
         ask_on(q);

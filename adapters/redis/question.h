@@ -87,7 +87,8 @@ void question_back(struct question *q, struct question_context *context, struct 
 void question_on(struct question *q, struct question_context *context, struct span sid, struct stream_id from,
                  enum join join, uint64_t ticket);
 
-/* Asks, unless it is under way or there is no connection. The answer comes later. */
+/* Asks, unless it is under way or there is no connection. The answer comes later; at once, and empty, when nobody awaits it
+ * any more. */
 void question_ask(struct question *q);
 /* This mark is back, and all before it: answers, if it waited for that. */
 void question_marked(struct question *q, uint64_t mark);

@@ -220,6 +220,7 @@ static void on_up(struct commands_user *user)
     read_workers(r);
     registry_go_on(&r->registry);
     archive_go_on(&r->archive);
+    relay_store_again(r->subscriber.relay, uv_now(r->config.loop));
 }
 
 static void on_finished(struct commands_user *user)

@@ -40,6 +40,7 @@ struct fixture {
 /* What the core was told, a line each. */
 static char told[TOLD];
 static int answers, losses;
+static uint64_t not_awaited; /* a ticket */
 
 __attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
 {
@@ -90,6 +91,13 @@ void relay_read_on(struct relay *r, struct span sid, uint64_t ticket, const stru
     answers++;
 }
 
+bool relay_awaits(const struct relay *r, struct span sid, uint64_t ticket)
+{
+    (void)r;
+    (void)sid;
+    return ticket != not_awaited;
+}
+
 void relay_data_lost(struct relay *r)
 {
     (void)r;
@@ -128,6 +136,7 @@ static int set_up(void **state)
     struct fixture *f = *state = calloc(1, sizeof *f);
     told[0] = '\0';
     answers = losses = 0;
+    not_awaited = UINT64_MAX;
     redis_server_start(&f->server, NULL);
     listen_to_channel(f);
     f->logger = (struct logger){.stream = open_memstream(&f->log, &f->log_len), .level = LOG_DEBUG};
@@ -614,6 +623,23 @@ static void question_whose_answer_is_lost_is_asked_again_and_answered_once(void 
     assert_int_equal(answers, 0);
 }
 
+static void claim_that_nobody_awaits_any_more_is_not_made_again(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "CLIENT PAUSE 60000");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, 1);
+    send_all(f);
+    redis_server_kill(&f->server);
+    await_or_fail(f, is_down, "the loss");
+    not_awaited = 1;
+    redis_server_restart(&f->server);
+    do_in_redis(f, "SET " OWNER " other");
+    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
+    settle(f);
+    expect_key(f, OWNER, "other");
+}
+
 /* The first replies have come, the rest has not: nothing of them is left when it is asked again. */
 static void half_an_answer_is_no_answer(void **state)
 {
@@ -888,6 +914,7 @@ int main(void)
         promise(claim_is_told_when_redis_has_no_memory_left),
         promise(question_without_a_connection_is_answered_when_there_is_one),
         promise(question_whose_answer_is_lost_is_asked_again_and_answered_once),
+        promise(claim_that_nobody_awaits_any_more_is_not_made_again),
         promise(half_an_answer_is_no_answer),
         promise(as_many_questions_as_the_core_asks_have_room),
         promise(place_is_stored_for_a_time_to_live),

@@ -36,6 +36,14 @@ void relay_read_on(struct relay *r, struct span sid, uint64_t ticket, const stru
     latest_told += reading->latest_count;
 }
 
+bool relay_awaits(const struct relay *r, struct span sid, uint64_t ticket)
+{
+    (void)r;
+    (void)sid;
+    (void)ticket;
+    return true;
+}
+
 void relay_data_lost(struct relay *r)
 {
     (void)r;
