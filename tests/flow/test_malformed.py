@@ -1,11 +1,13 @@
 """Whatever breaks the contract is dropped whole and counted by reason; no client ever sees any of it."""
+import itertools
+
 import msgpack
 import pytest
 from recording import golden
 from servers import Relay
 from ws import short
 
-pack = msgpack.packb
+pack, NUMBERS = msgpack.packb, itertools.count()
 
 
 def nested(levels):
@@ -83,6 +85,12 @@ def one_relay(shared_redis):
         yield r
 
 
+@pytest.fixture
+def victim():
+    """Another sid for each test: a client that comes back is told what it missed."""
+    return f"victim-{next(NUMBERS)}"
+
+
 def drops_of(relay, send, client):
     """What `send` made the relay drop, by reason; nothing of it, and the good event after it, reaches the client."""
     before, seen = relay.dropped(), len(client.messages)
@@ -94,42 +102,42 @@ def drops_of(relay, send, client):
 
 
 @pytest.mark.parametrize("name", [*BROKEN, *ON_EVENTS_ONLY])
-def test_broken_event_on_the_events_channel_is_dropped_and_counted(name, one_relay, connect, publisher):
+def test_broken_event_on_the_events_channel_is_dropped_and_counted(name, one_relay, victim, connect, publisher):
     message, reasons = {**BROKEN, **ON_EVENTS_ONLY}[name]
-    client = connect("victim", to=one_relay)
+    client = connect(victim, to=one_relay)
 
     def send():
         publisher.events(message)
-        publisher.emit("good", 1, "victim")
+        publisher.emit("good", 1, victim)
 
     drops = drops_of(one_relay, send, client)
     assert sum(drops.values()) == 1 and set(drops) <= reasons, f"counted {drops}, expected one of {reasons}"
 
 
 @pytest.mark.parametrize("name", [*BROKEN, *ON_SESSION_ONLY])
-def test_broken_event_on_a_sessions_channel_is_dropped_and_counted(name, one_relay, connect, publisher):
+def test_broken_event_on_a_sessions_channel_is_dropped_and_counted(name, one_relay, victim, connect, publisher):
     message, reasons = {**BROKEN, **ON_SESSION_ONLY}[name]
-    client = connect("victim", to=one_relay)
+    client = connect(victim, to=one_relay)
 
     def send():
-        publisher.session("victim", message)
-        publisher.session("victim", {"type": "good", "data": 1})
+        publisher.session(victim, message)
+        publisher.session(victim, {"type": "good", "data": 1})
 
     drops = drops_of(one_relay, send, client)
     assert sum(drops.values()) == 1 and set(drops) <= reasons, f"counted {drops}, expected one of {reasons}"
 
 
 @pytest.mark.parametrize("sid", [5, "a{b}", "", "other", "s" * 129])
-def test_event_on_a_sessions_channel_is_for_it_whatever_sid_it_carries(sid, one_relay, connect, publisher):
-    client = connect("victim", to=one_relay)
-    publisher.session("victim", {"type": "mine", "sid": sid, "data": 1})
+def test_event_on_a_sessions_channel_is_for_it_whatever_sid_it_carries(sid, one_relay, victim, connect, publisher):
+    client = connect(victim, to=one_relay)
+    publisher.session(victim, {"type": "mine", "sid": sid, "data": 1})
     client.wait_count(2)
     assert client.messages[1] == '{"type":"mine","data":1}'
 
 
-def test_event_with_its_stream_id_in_front_arrives(one_relay, connect, publisher):
-    client = connect("victim", to=one_relay)
-    publisher.session("victim", pack("1795310970064-0") + pack({"type": "logged", "data": 1}))
+def test_event_with_its_stream_id_in_front_arrives(one_relay, victim, connect, publisher):
+    client = connect(victim, to=one_relay)
+    publisher.session(victim, pack("1795310970064-0") + pack({"type": "logged", "data": 1}))
     client.wait_count(2)
     assert client.messages[1] == '{"type":"logged","data":1}'
 
@@ -165,13 +173,13 @@ def test_event_beyond_the_size_limit_is_dropped(redis_server, connect, publisher
         assert drops_of(relay, send, client) == {"too_large": 2}
 
 
-def test_types_of_the_contract_never_reach_a_client(one_relay, connect, publisher):
-    client = connect("victim", to=one_relay)
+def test_types_of_the_contract_never_reach_a_client(one_relay, victim, connect, publisher):
+    client = connect(victim, to=one_relay)
 
     def send():
-        publisher.emit("relay.anything", {"x": 1}, "victim")
-        publisher.session("victim", {"type": "relay.later", "data": None})
-        publisher.emit("good", 1, "victim")
+        publisher.emit("relay.anything", {"x": 1}, victim)
+        publisher.session(victim, {"type": "relay.later", "data": None})
+        publisher.emit("good", 1, victim)
 
     assert drops_of(one_relay, send, client) == {}
 

@@ -1,6 +1,7 @@
 """Redis comes, goes and comes back; clients stay."""
 import pytest
 from servers import Publisher, Redis, Relay, until
+from ws import Client
 
 
 @pytest.mark.parametrize("url", ["url", "tcp_url"])
@@ -60,9 +61,12 @@ def test_sessions_are_subscribed_again_in_batches(own_redis, connect):
     """Thousands of sessions must not cost thousands of commands."""
     many = 2000
     with Relay(own_redis, log__level="info") as relay:
-        for i in range(many):
-            connect(f"c{i}", to=relay, wait=False).drop()
-        until(lambda: own_redis.client.pubsub_channels("comfy:sid:*").__len__() == many, "all subscriptions", 60)
+        clients = [Client(relay.address, f"/ws?clientId=c{i}", read=False) for i in range(many)]
+        relay.wait_metric("acks_stored_total", many, 60)
+        for c in clients:
+            c.drop()
+        until(lambda: relay.metric("connections") == 0, "all sockets to be gone")
+        assert len(own_redis.client.pubsub_channels("comfy:sid:*")) == many, "a session lives on without its socket"
         own_redis.kill()
         relay.wait_not_ready()
         own_redis.start()

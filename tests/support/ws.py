@@ -118,6 +118,7 @@ class Client:
             raise Refused(self.head)
         self.pongs, self.changed = pongs, threading.Condition()
         self.messages, self.times, self.pings, self.pongs_seen = [], [], [], []
+        self.pinged_at = []  # how many messages had come before each ping
         self.closed, self.close_code, self.failure = False, None, None
         self.parser, self.early = Parser(), rest
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -158,6 +159,7 @@ class Client:
                 self.times.append(time.monotonic())
             elif opcode == PING:
                 self.pings.append(payload)
+                self.pinged_at.append(len(self.messages))
             elif opcode == PONG:
                 self.pongs_seen.append(payload)
             elif opcode == CLOSE:
@@ -206,6 +208,13 @@ class Client:
         self.sock.close()
 
     # -- what a test awaits
+
+    def wait_acknowledged(self):
+        """The server has asked how far this client has got, after the last message that it has now, and knows."""
+        n = len(self.messages)
+        self.wait(lambda: self.pinged_at and self.pinged_at[-1] >= n, "a ping after the last message")
+        self.barrier()
+        return self
 
     def wait(self, condition, what, timeout=TIMEOUT):
         with self.changed:
