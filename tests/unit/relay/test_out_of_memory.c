@@ -120,6 +120,80 @@ static void memory_may_be_gone_for_a_while(void **state)
     assert_in_range(n, 100, 10000);
 }
 
+/* What is read back in pages, what comes live meanwhile, a cut, a takeover, a return. */
+static void play_catching_up(void)
+{
+    for (int i = 0; i < 5; i++)
+        core_script_unheard(&core, "a", "executed node=%d", i);
+    core_script_unheard(&core, "a", "execution_start prompt=p");
+    core_script_unheard(&core, "a", "executing prompt=p node=1");
+    core_script_unheard(&core, "a", "progress prompt=p node=1 v=1");
+    core_stored(&core, "a")->has_ack = true;
+    core.page = 2;
+    core.holds_answers = true;
+    (void)!core_connect(&core, &a, "a");
+    for (int i = 0; i < 4; i++) {
+        core_script(&core, "a", "executed prompt=p node=%d", i);
+        core_script(&core, "a", "progress prompt=p node=1 v=%d", i);
+        core_receive(&core, "notification");
+        core_answer(&core);
+    }
+    core.holds_answers = false;
+    core_flush(&core);
+    core_acknowledge(&a);
+    core_link_down(&core);
+    core_script_unheard(&core, "a", "executed prompt=p node=5");
+    core_link_up(&core);
+    (void)!core_connect(&core, &a2, "a");
+    core_advance(&core, 1000);
+    core_receive_on(&core, "a", "relay.takeover by=them");
+    core_script(&core, "a", "executed prompt=p node=6");
+    (void)!core_connect(&core, &c, "a");
+    core_leave(&c);
+}
+
+/* The whole of it with these failures: another session, and this one afterwards, go on. */
+static bool catching_up_survives(size_t n, size_t more)
+{
+    fail_at(n, more);
+    if (open_core(false) < 0)
+        return true;
+    play_catching_up();
+    bool failed = has_failed();
+    fail_nothing();
+    core_open(&core, &b, "b");
+    b.frames = 0;
+    core_script(&core, "b", "executed node=1");
+    core_publish(&core, "notification v=hello");
+    assert_int_equal(b.frames, 2);
+    core_open(&core, &c, "a");
+    core_advance(&core, 2000);
+    size_t before = c.frames;
+    core_script(&core, "a", "executed node=7");
+    assert_int_equal(c.frames, before + 1);
+    assert_int_equal(core.relay.asked, 0);
+    close_all();
+    return failed;
+}
+
+static void any_allocation_of_a_catching_up_may_fail_once(void **state)
+{
+    (void)state;
+    size_t n = 1;
+    while (catching_up_survives(n, 0))
+        n++;
+    assert_in_range(n, 50, 10000);
+}
+
+static void memory_may_be_gone_for_a_while_of_a_catching_up(void **state)
+{
+    (void)state;
+    size_t n = 1;
+    while (catching_up_survives(n, 10))
+        n++;
+    assert_in_range(n, 50, 10000);
+}
+
 /* How many of the session's frames the socket got, when the n-th allocation from here on fails. */
 static bool hit_one_session(size_t n)
 {
@@ -313,6 +387,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_allocation_may_fail_once),
         cmocka_unit_test(memory_may_be_gone_for_a_while),
+        cmocka_unit_test(any_allocation_of_a_catching_up_may_fail_once),
+        cmocka_unit_test(memory_may_be_gone_for_a_while_of_a_catching_up),
         cmocka_unit_test(a_failure_in_one_session_costs_another_nothing),
         cmocka_unit_test(a_failed_allocation_costs_one_event),
         cmocka_unit_test(a_socket_that_cannot_be_greeted_is_not_attached_and_the_older_one_goes_on),
