@@ -3,7 +3,7 @@
 Each session has one client, which answers pings. Each round has a relay and a Redis of its own, which are measured both
 ways, in short turns. Paced: a group of events each interval. With backlog: the relay is stopped while the events are
 published, and goes on when all are there. What counts is the relay's CPU time, user and system, from the first event until
-the last is acknowledged, and of all rounds the median. Wake-ups are those of the relay: where they differ, so did the
+the last is acknowledged, and of all turns the median. Wake-ups are those of the relay: where they differ, so did the
 pace at which the machine brought the events, and the ratio says less.
 """
 import argparse
@@ -91,22 +91,22 @@ WORKS = {"paced": (paced, "events"), "backlog": (backlog, "backlog")}
 
 
 def turn(bench, load, relay, work, way):
-    """What the relay has spent."""
-    run, count = WORKS[work]
-    expected, before = load.frames + getattr(bench, count), spent(relay.process.pid)
+    """(Microseconds of the relay's CPU, wake-ups) for each event."""
+    run, count = WORKS[work][0], getattr(bench, WORKS[work][1])
+    expected, before = load.frames + count, spent(relay.process.pid)
     run(bench, load, relay, way)
     load.receive(expected)
     load.rest(REST_S)
-    return [b - a for a, b in zip(before, spent(relay.process.pid))]
+    ns, wakeups = (b - a for a, b in zip(before, spent(relay.process.pid)))
+    return ns / count / 1000, wakeups / count
 
 
 def measure(bench, load, relay, work, first):
-    """{way: (microseconds of CPU, wake-ups)} for each event."""
-    ways, total = [first, other(first)] * bench.turns, {way: (0, 0) for way in WAYS}
-    for way in ways:
-        total[way] = [a + b for a, b in zip(total[way], turn(bench, load, relay, work, way))]
-    count = getattr(bench, WORKS[work][1]) * bench.turns
-    return {way: (cpu / count / 1000, wakes / count) for way, (cpu, wakes) in total.items()}
+    """{way: what each turn has cost}"""
+    turns = {way: [] for way in WAYS}
+    for way in [first, other(first)] * bench.turns:
+        turns[way].append(turn(bench, load, relay, work, way))
+    return turns
 
 
 def other(way):
@@ -122,7 +122,7 @@ def check_acknowledged(server, sids):
 
 
 def round_of(bench, number):
-    """{work: {way: (microseconds of CPU, wake-ups)}}, of a relay that has warmed up."""
+    """{work: {way: what each turn has cost}}, of a relay that has warmed up."""
     with contextlib.ExitStack() as stack:
         server = Redis()
         stack.callback(server.stop)
@@ -141,17 +141,22 @@ def round_of(bench, number):
 # ---- what is told ---------------------------------------------------------------------------------------------------
 
 
+def medians(turns):
+    return [statistics.median(column) for column in zip(*turns)]
+
+
 def figures(rounds, work):
-    cpu = {way: [r[work][way][0] for r in rounds] for way in WAYS}
-    us = {way: statistics.median(cpu[way]) for way in WAYS}
-    return {"us": us, "ratio": us["script"] / us["publish"], "reach": REACH,
-            "ratio_of_rounds": sorted(b / a for a, b in zip(cpu["publish"], cpu["script"])), "us_of_rounds": cpu,
-            "wakeups": {way: statistics.median(r[work][way][1] for r in rounds) for way in WAYS}}
+    all_turns = {way: [turn for r in rounds for turn in r[work][way]] for way in WAYS}
+    us, wakeups = ({way: medians(all_turns[way])[i] for way in WAYS} for i in (0, 1))
+    of_rounds = [medians(r[work]["script"])[0] / medians(r[work]["publish"])[0] for r in rounds]
+    return {"us": us, "ratio": us["script"] / us["publish"], "reach": REACH, "ratio_of_rounds": sorted(of_rounds),
+            "wakeups": wakeups, "us_of_turns": {way: [us for us, _ in all_turns[way]] for way in WAYS}}
 
 
 def print_table(bench, told):
     titles = {"paced": f"{bench.rate} events/s", "backlog": f"{bench.backlog} events, backlog"}
-    print(f"CPU of the relay for each event, {len(bench.sids)} sessions, median of {bench.rounds} rounds of {bench.turns} turns each way")
+    print(f"CPU of the relay for each event, {len(bench.sids)} sessions, median of {bench.rounds} rounds of {bench.turns} "
+          "turns each way")
     print(f"{'':24} {'PUBLISH':>10} {'publish.lua':>12} {'ratio':>6} {'reach':>6} {'of rounds':>14} {'wake-ups for 100':>18}")
     for work, f in told.items():
         lowest, highest = f["ratio_of_rounds"][0], f["ratio_of_rounds"][-1]
@@ -163,12 +168,12 @@ def parse():
     p = argparse.ArgumentParser(prog="tests/bench/run.sh log-cost", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
-    p.add_argument("--turns", type=int, default=3, help="each way in a round (%(default)s)")
+    p.add_argument("--turns", type=int, default=4, help="each way in a round (%(default)s)")
     p.add_argument("--sessions", type=int, default=100)
     p.add_argument("--rate", type=int, default=5000, help="events a second, paced (%(default)s)")
     p.add_argument("--seconds", type=float, default=1, help="of each paced measurement (%(default)s)")
     p.add_argument("--interval-ms", type=float, default=1, help="between groups (%(default)s)")
-    p.add_argument("--backlog", type=int, default=20000, help="events that wait (%(default)s)")
+    p.add_argument("--backlog", type=int, default=30000, help="events that wait (%(default)s)")
     p.add_argument("--json", action="store_true", help="figures for a program")
     bench = p.parse_args()
     bench.sids = [f"bench-{i}" for i in range(bench.sessions)]
