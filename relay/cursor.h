@@ -45,6 +45,7 @@ struct cursor {
     uint64_t resume_from;  /* held: where it goes on by what is known of the client */
     uint64_t start_from;   /* held: where it begins when nothing is known */
     uint64_t wait_until_ms;
+    uint64_t opened_ms;
     uint32_t replayed;                 /* entries, and not counted yet */
     struct frame *own[CURSOR_OWN_MAX]; /* owned */
     uint8_t own_count;

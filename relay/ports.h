@@ -52,15 +52,17 @@ struct archive {
     /* The newest entries of the log before an id, newest first: relay_read_back(). */
     void (*read_back)(struct archive *self, struct span sid, struct stream_id before, uint64_t ticket);
     /* The oldest entries at or after an id, oldest first, and what else is known of the session: relay_read_on().
-     * Asked only while the session's channel is subscribed. */
+     * Asked only while the session's channel is subscribed. For a claim: when its newest socket was opened, by the clock of
+     * relay.h; the archive makes a time of Redis of it, so that every relay's compare. */
     void (*read_on)(struct archive *self, struct span sid, struct stream_id from, enum join join,
-                    uint64_t ticket);
-    /* How far the client has got; expires a time to live later. `is_again`: this was stored before and must still be
-     * there; where it is not, Redis has lost its data, and relay_data_lost() tells. */
+                    uint64_t opened_ms, uint64_t ticket);
+    /* How far the client has got; expires a time to live later, as does whose the session is. Nothing is stored for a
+     * session that is another relay's by now. `is_again`: this was stored before and must still be there; where it is not,
+     * Redis has lost its data, and relay_data_lost() tells. */
     void (*store)(struct archive *self, struct span sid, struct stream_id ack, bool is_again);
-    /* The page of a socket has gone: whoever listens is told. With `forgets`, how far the client had got is forgotten,
-     * if the session is still this relay's (under share: in any case). */
-    void (*leave)(struct archive *self, struct span sid, bool forgets);
+    /* The page of a socket that was opened then has gone: whoever listens is told. With `forgets`, how far the client had
+     * got is forgotten, unless another relay has a newer socket (under share: in any case). */
+    void (*leave)(struct archive *self, struct span sid, uint64_t opened_ms, bool forgets);
 };
 
 /* What a person should be told (adapters/process). */

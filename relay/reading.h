@@ -12,8 +12,9 @@ struct archived {
 
 /* What a reading does besides: to whom the session belongs (session.duplicate = replace). */
 enum join {
-    JOIN_CLAIM, /* the session is this relay's from now on: stores that, and tells all who listen */
-    JOIN_CHECK, /* it was this relay's before the connection was lost: says whether it still is */
+    JOIN_CLAIM, /* the session is this relay's from now on: stores that, and tells all who listen. Unless another relay has
+                   a socket of it that was opened later */
+    JOIN_CHECK, /* it was this relay's before the connection was lost: says whose it is */
     JOIN_NONE,  /* asks nothing */
 };
 
@@ -23,7 +24,8 @@ struct reading {
     const struct archived *entries; /* borrowed for the call, as is all else */
     size_t count;
     bool is_last;       /* the log had no more, then */
-    enum owner owner;   /* before this; unknown without JOIN_CHECK */
+    enum owner owner;   /* before this; unknown with JOIN_NONE */
+    bool is_refused;    /* the claim: another relay has a newer socket */
     bool has_listeners; /* another relay listened to the session's channel */
     bool has_ack;
     struct stream_id ack;      /* how far the client had got; STREAM_ID_NONE: it has had nothing */
