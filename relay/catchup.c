@@ -28,21 +28,33 @@ static void reset(struct catchup *c)
 {
     clear(c);
     c->ticket = 0;
-    c->has_newest = c->is_gap;
     c->is_first = true;
     c->has_read_on = c->has_read_back = c->has_marker = c->is_whole = c->has_ack = false;
     c->has_joined = c->has_lost = c->is_broken = c->is_short = false;
-    c->from = c->is_gap ? c->session->newest : STREAM_ID_NONE;
     c->read_to = STREAM_ID_NONE;
+    if (c->why != CATCHUP_NEW)
+        catchup_know_newest(c, c->session->newest);
+    else if (c->has_newest)
+        catchup_know_newest(c, c->newest);
 }
 
-int catchup_begin(struct relay *r, struct session *s, bool is_gap)
+void catchup_know_newest(struct catchup *c, struct stream_id id)
+{
+    c->has_newest = true;
+    c->newest = c->from = id;
+    c->first = stream_id_after(id);
+    c->is_whole = stream_id_is_none(id);
+    if (c->why == CATCHUP_NEW)
+        c->read_to = id;
+}
+
+int catchup_begin(struct relay *r, struct session *s, enum catchup_why why)
 {
     struct catchup *c = calloc(1, sizeof *c);
     if (!c)
         return -ENOMEM;
     c->session = s;
-    c->is_gap = is_gap;
+    c->why = why;
     aside_init(&c->back);
     aside_init(&c->on);
     aside_init(&c->latest);
@@ -50,7 +62,7 @@ int catchup_begin(struct relay *r, struct session *s, bool is_gap)
     reset(c);
     s->catchup = c;
     r->catching_up++;
-    r->behind += is_gap;
+    r->behind += why == CATCHUP_OUTAGE;
     return 0;
 }
 
@@ -60,7 +72,7 @@ struct catchup *catchup_end(struct relay *r, struct session *s)
     catchup_leave_queue(r, c);
     s->catchup = NULL;
     r->catching_up--;
-    r->behind -= c->is_gap;
+    r->behind -= c->why == CATCHUP_OUTAGE;
     return c;
 }
 
@@ -81,10 +93,11 @@ void catchup_restart(struct relay *r, struct session *s)
 {
     struct catchup *c = s->catchup;
     catchup_leave_queue(r, c);
+    r->behind += c->why == CATCHUP_CLAIM;
+    if (c->why == CATCHUP_CLAIM)
+        c->why = CATCHUP_OUTAGE;
     reset(c);
     aside_drop_until(&c->live, STREAM_ID_MAX); /* it is read again, if Redis still has it */
-    if (!c->is_gap)
-        s->claim = CLAIM_NONE; /* it is for a new socket: newer than what another relay may claim meanwhile */
 }
 
 /* What comes live */

@@ -6,12 +6,20 @@
 #include "relay/aside.h"
 #include "relay/core.h"
 
+enum catchup_why {
+    CATCHUP_NEW,    /* the log here is not known to be whole */
+    CATCHUP_OUTAGE, /* it is, up to where the connection was lost */
+    CATCHUP_CLAIM,  /* it is, and has a new socket */
+};
+
 struct catchup {
     TAILQ_ENTRY(catchup) in_queue; /* while is_queued: has a question to ask */
     struct session *session;
     uint64_t ticket;          /* of the question it waits for; 0: none */
     struct stream_id from;    /* the newest that is known: read on from here */
     struct stream_id read_to; /* the newest that was read; what comes live and is not newer is here already */
+    struct stream_id newest;  /* while has_newest: what was there when it began is history */
+    uint64_t opened_ms;       /* of the socket that was claimed for; 0: none */
     struct stream_id first;   /* the oldest that was read back */
     struct stream_id ack;     /* while has_ack */
     struct aside back;        /* oldest first, as are the others */
@@ -19,8 +27,8 @@ struct catchup {
     struct aside latest; /* conflated events, in no order */
     struct aside live;   /* came meanwhile */
     bool is_queued;
-    bool is_gap;        /* the log here is whole, up to where the connection was lost */
-    bool has_newest;    /* `from` is known */
+    enum catchup_why why;
+    bool has_newest;    /* and `from` */
     bool has_joined;    /* was asked whose it is, or need not be */
     bool is_first;      /* nothing was read on yet */
     bool has_read_on;   /* up to the end */
@@ -34,7 +42,10 @@ struct catchup {
 };
 
 /* Begins, for a session that has none under way. 0 or -ENOMEM. */
-int catchup_begin(struct relay *r, struct session *s, bool is_gap) __attribute__((warn_unused_result));
+int catchup_begin(struct relay *r, struct session *s, enum catchup_why why)
+    __attribute__((warn_unused_result));
+/* The newest entry that there is: what it reads on from, and back from. */
+void catchup_know_newest(struct catchup *c, struct stream_id id);
 /* The connection is lost: begins anew. What came live stays. */
 void catchup_restart(struct relay *r, struct session *s);
 /* Out of the session, which has caught up. The caller's then: catchup_free(). */

@@ -15,22 +15,19 @@ static bool may_ask(const struct relay *r, const struct catchup *c)
            (!c->has_newest || c->session->subscription == SUBSCRIPTION_ACTIVE);
 }
 
-/* A claim that was under way when the connection was lost is made again: whether it is in force nobody can tell. */
+/* A session with a socket is claimed for it; without one it may have become another relay's. */
 static enum join join_of(const struct relay *r, const struct catchup *c)
 {
     if (r->config.share || c->has_joined)
         return JOIN_NONE;
-    if (c->session->claim != CLAIM_IN_FORCE)
-        return JOIN_CLAIM;
-    return c->is_gap ? JOIN_CHECK : JOIN_NONE;
+    return session_receiver(c->session) ? JOIN_CLAIM : JOIN_CHECK;
 }
 
-/* Who is not here any more claims nothing: that could be another relay's by now. */
+/* Else whoever it was for has gone, and nothing is here yet. */
 static bool is_wanted(const struct relay *r, const struct catchup *c)
 {
-    const struct cursor *newest = TAILQ_FIRST(&c->session->cursors);
-    return c->is_gap || !c->has_newest || (newest && newest->state != CURSOR_SILENT) ||
-           join_of(r, c) != JOIN_CLAIM;
+    return c->why != CATCHUP_NEW || !c->has_newest || c->has_joined || r->config.share ||
+           session_receiver(c->session);
 }
 
 static void ask_back(struct relay *r, struct catchup *c)
@@ -42,10 +39,14 @@ static void ask_back(struct relay *r, struct catchup *c)
 static void ask_on(struct relay *r, struct catchup *c)
 {
     enum join join = join_of(r, c);
-    c->has_joined = true;
+    const struct cursor *receiver = session_receiver(c->session);
+    if (join != JOIN_NONE)
+        c->opened_ms = receiver ? receiver->opened_ms : 0;
     if (join == JOIN_CLAIM)
         c->session->claim = CLAIM_SENT;
-    r->ports.archive->read_on(r->ports.archive, session_sid(c->session), c->from, join, c->ticket);
+    c->has_joined = true;
+    r->ports.archive->read_on(r->ports.archive, session_sid(c->session), c->from, join, c->opened_ms,
+                              c->ticket);
 }
 
 static void ask(struct relay *r, struct catchup *c)
@@ -58,6 +59,19 @@ static void ask(struct relay *r, struct catchup *c)
         ask_back(r, c);
 }
 
+/* Its last page has gone. What was told of that may have been lost with a connection, or was too early for a claim. */
+static void tell_forgotten(struct relay *r, struct session *s)
+{
+    if (s->is_forgotten)
+        r->ports.archive->leave(r->ports.archive, session_sid(s), s->forgotten_ms, true);
+}
+
+static void give_away(struct relay *r, struct session *s)
+{
+    tell_forgotten(r, s);
+    lifetime_give_away(r, s);
+}
+
 /* As many of those that wait as may be under way. */
 static void pump(struct relay *r)
 {
@@ -65,7 +79,7 @@ static void pump(struct relay *r)
     while (r->asked < RELAY_READINGS_MAX && (c = TAILQ_FIRST(&r->queue))) {
         catchup_leave_queue(r, c);
         if (!is_wanted(r, c))
-            lifetime_give_away(r, c->session);
+            give_away(r, c->session);
         else if (may_ask(r, c))
             ask(r, c);
     }
@@ -73,7 +87,7 @@ static void pump(struct relay *r)
 
 static bool is_complete(const struct catchup *c)
 {
-    return c->has_newest && c->has_read_on && (c->is_gap || c->has_read_back);
+    return c->has_newest && c->has_read_on && (c->why != CATCHUP_NEW || c->has_read_back);
 }
 
 void readback_go_on(struct relay *r, struct session *s)
@@ -143,7 +157,7 @@ static void judge_back(const struct relay *r, struct catchup *c)
 static void note_break(struct relay *r, struct catchup *c, const struct reading *reading, uint64_t now_ms)
 {
     bool may_be_expired = now_ms - c->session->newest_at_ms >= r->config.session_ttl_ms;
-    if (!c->is_gap || may_be_expired)
+    if (c->why == CATCHUP_NEW || may_be_expired)
         return;
     if (reading->count > 0)
         c->is_broken = true;
@@ -156,7 +170,7 @@ static void take_joined(struct relay *r, struct catchup *c, const struct reading
 {
     bool is_found = reading->count > 0 && stream_id_compare(reading->entries[0].id, c->from) == 0;
     c->is_first = false;
-    if (!c->is_gap)
+    if (c->why == CATCHUP_NEW)
         c->session->has_listeners = reading->has_listeners;
     if (!stream_id_is_none(c->from) && !is_found)
         note_break(r, c, reading, now_ms);
@@ -170,18 +184,25 @@ static void take_latest(struct relay *r, struct catchup *c, const struct reading
             r->metrics.out_of_memory++;
 }
 
-/* Nobody's, though it was this relay's just now: Redis has lost that, and it is claimed again. */
+/* Nobody's, though it was this relay's just now: Redis has lost that. */
 static void take_owner(struct relay *r, struct catchup *c, enum owner owner, uint64_t now_ms)
 {
-    struct session *s = c->session;
-    if (owner == OWNER_US)
-        s->claim = CLAIM_IN_FORCE;
-    if (owner != OWNER_NOBODY)
-        return;
+    const struct session *s = c->session;
     bool may_expire = !s->is_open || now_ms - r->down_at_ms >= r->config.session_ttl_ms / 2;
-    c->has_lost = c->has_lost || (s->claim == CLAIM_IN_FORCE && !may_expire);
-    s->claim = CLAIM_NONE;
-    c->has_joined = false;
+    if (owner == OWNER_NOBODY && c->why == CATCHUP_OUTAGE && s->was_claimed && !may_expire)
+        c->has_lost = true;
+}
+
+/* Unless a newer socket has come meanwhile. */
+static bool is_claimed_for(const struct relay *r, const struct catchup *c)
+{
+    const struct cursor *receiver = session_receiver(c->session);
+    return r->config.share || !receiver || receiver->opened_ms == c->opened_ms;
+}
+
+bool readback_is_to_claim(const struct relay *r, const struct session *s)
+{
+    return s->catchup && (!s->catchup->has_joined || !is_claimed_for(r, s->catchup));
 }
 
 static void take_reading(struct relay *r, struct catchup *c, const struct reading *reading, uint64_t now_ms)
@@ -195,6 +216,7 @@ static void take_reading(struct relay *r, struct catchup *c, const struct readin
         take_on(r, c, &reading->entries[i]);
     take_latest(r, c, reading);
     aside_drop_until(&c->live, c->read_to);
+    c->has_joined = is_claimed_for(r, c);
     c->has_read_on = reading->is_last && c->has_joined && !c->is_short;
     c->is_short = false;
     judge_back(r, c);
@@ -316,17 +338,20 @@ static void complete(struct relay *r, struct session *s, uint64_t now_ms)
     struct catchup *c = catchup_end(r, s);
     if (c->has_lost)
         readback_note_lost(r);
-    if (!c->is_gap)
+    if (c->why == CATCHUP_NEW)
         rebuild(r, s, c, now_ms);
     else if (c->is_broken)
         leave_gap(s);
     apply_all(r, s, &c->on, true, now_ms);
-    if (c->is_gap)
+    if (c->why != CATCHUP_NEW)
         replay_to(s, s->log.next_seq);
-    apply_latest(r, s, &c->latest, &c->live, now_ms);
+    if (c->why != CATCHUP_CLAIM)
+        apply_latest(r, s, &c->latest, &c->live, now_ms);
     s->newest = c->has_lost ? c->read_to : c->from;
     s->newest_at_ms = now_ms;
     apply_all(r, s, &c->live, false, now_ms);
+    if (c->why != CATCHUP_CLAIM)
+        tell_forgotten(r, s);
     catchup_free(c);
     resume_place(r, s, now_ms);
     acks_note(r, s, now_ms);
@@ -364,9 +389,8 @@ void readback_take_back(struct relay *r, struct span sid, uint64_t ticket, const
     struct session *s = answered(r, sid, ticket);
     if (s) {
         struct catchup *c = s->catchup;
-        if (!c->has_newest && count > 0)
-            c->from = c->read_to = entries[0].id;
-        c->has_newest = true;
+        if (!c->has_newest)
+            catchup_know_newest(c, count > 0 ? entries[0].id : STREAM_ID_NONE);
         resume_greet(r, s, now_ms);
         c->is_whole = is_last || count == 0;
         for (size_t i = 0; i < count; i++)
@@ -378,11 +402,19 @@ void readback_take_back(struct relay *r, struct span sid, uint64_t ticket, const
     pump(r);
 }
 
+/* A claim was refused, or there was no socket to claim for; and no newer one has come meanwhile. */
+static bool is_another_relays(const struct relay *r, const struct catchup *c, const struct reading *reading)
+{
+    if (!is_claimed_for(r, c))
+        return false;
+    return reading->is_refused || (reading->owner == OWNER_ANOTHER && c->opened_ms == 0);
+}
+
 void readback_take_on(struct relay *r, struct span sid, uint64_t ticket, const struct reading *reading,
                       uint64_t now_ms)
 {
     struct session *s = answered(r, sid, ticket);
-    if (s && reading->owner == OWNER_ANOTHER) {
+    if (s && is_another_relays(r, s->catchup, reading)) {
         lifetime_taken_over(r, s, now_ms);
     } else if (s) {
         take_reading(r, s->catchup, reading, now_ms);

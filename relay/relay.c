@@ -66,6 +66,18 @@ static void on_worker_lost(struct workers_listener *self, const struct worker *w
 
 /* Receiving */
 
+/* While a claim of its own is to be made, or under way, the answer to that tells whose the session is. */
+static void take_claim(struct relay *r, struct session *s, bool is_ours, uint64_t now_ms)
+{
+    bool is_in_force = s->claim == CLAIM_IN_FORCE && !readback_is_to_claim(r, s);
+    if (is_ours) {
+        s->claim = s->claim == CLAIM_SENT ? CLAIM_IN_FORCE : s->claim;
+        s->was_claimed = true;
+    } else if (is_in_force || !session_receiver(s)) {
+        lifetime_taken_over(r, s, now_ms);
+    }
+}
+
 /* What relays tell each other of a session, on its own channel. */
 static enum drop_reason take_message(struct relay *r, const struct event *e, enum effect effect,
                                      uint64_t now_ms)
@@ -79,10 +91,8 @@ static enum drop_reason take_message(struct relay *r, const struct event *e, enu
     bool is_ours = span_equals(name, r->ports.archive->name);
     if (effect == EFFECT_LEFT && !is_ours)
         resume_forget(s);
-    else if (effect == EFFECT_TAKEOVER && is_ours && s->claim == CLAIM_SENT)
-        s->claim = CLAIM_IN_FORCE;
-    else if (effect == EFFECT_TAKEOVER && !is_ours && s->claim == CLAIM_IN_FORCE)
-        lifetime_taken_over(r, s, now_ms); /* while its own is under way, the other's is older */
+    else if (effect == EFFECT_TAKEOVER)
+        take_claim(r, s, is_ours, now_ms);
     return reason;
 }
 
@@ -185,7 +195,7 @@ static void go_on(struct session *s, void *arg)
     if (!s->has_log)
         return;
     lifetime_subscribe(r, s);
-    if (!s->catchup && catchup_begin(r, s, true) < 0)
+    if (!s->catchup && catchup_begin(r, s, CATCHUP_OUTAGE) < 0)
         r->metrics.out_of_memory++;
     readback_go_on(r, s);
 }
@@ -199,8 +209,8 @@ void relay_link_up(struct relay *r, uint64_t now_ms)
 
 static void interrupt(struct session *s, void *arg)
 {
-    (void)arg;
     s->subscription = SUBSCRIPTION_NONE;
+    s->claim = CLAIM_NONE;
     s->is_stored = false; /* what was under way may be lost */
     if (s->catchup)
         catchup_restart(arg, s);
@@ -262,20 +272,22 @@ void relay_writable(struct relay *r, struct cursor *c)
         delivery_resume(r, c);
 }
 
-/* Where it will begin: by the log here, or, when that is not enough, by what Redis has. */
+/* Where it will begin: by the log here, or, when that is not enough, by what Redis has. In any case the session is claimed
+ * for it; without the link, when that is back. */
 static int find_place(struct relay *r, struct session *s, struct cursor *c, bool is_new, uint64_t now_ms)
 {
+    bool may_claim = r->link_is_up && !r->config.share;
     resume_prepare(s, c, s->log.next_seq, now_ms);
-    bool is_needed = is_new || (r->link_is_up && !r->config.share && !resume_reaches(s));
-    if (s->catchup || !is_needed)
+    if (s->catchup)
         return 0;
-    int error = catchup_begin(r, s, false);
-    readback_go_on(r, s);
-    return error;
+    if (is_new || (may_claim && !resume_reaches(s)))
+        return catchup_begin(r, s, CATCHUP_NEW);
+    return may_claim ? catchup_begin(r, s, CATCHUP_CLAIM) : 0;
 }
 
-static void join(struct session *s, struct cursor *c)
+static void join(struct session *s, struct cursor *c, uint64_t now_ms)
 {
+    c->opened_ms = now_ms;
     TAILQ_INSERT_HEAD(&s->cursors, c, in_session);
     c->session = s;
 }
@@ -294,10 +306,9 @@ int relay_attach(struct relay *r, struct cursor *c, struct span sid, uint64_t no
         resume_silence(r, s, now_ms);
     if (s->catchup && !r->config.share)
         aside_drop_frames(&s->catchup->live); /* broadcasts of before, for those that are silent now */
-    if (!r->link_is_up)
-        s->claim = CLAIM_NONE; /* whoever has claimed it meanwhile: this socket is newer */
-    join(s, c);
+    join(s, c, now_ms);
     lifetime_open(r, s);
+    readback_go_on(r, s);
     resume_wait(r, c, now_ms);
     status_note_greeting(r, s, !r->config.share || !TAILQ_NEXT(c, in_session));
     if (!r->link_is_up)

@@ -86,7 +86,7 @@ bool resume_reaches(const struct session *s)
 
 static bool may_place(const struct session *s, const struct cursor *c)
 {
-    if (c->state != CURSOR_HELD || (s->catchup && !s->catchup->is_gap))
+    if (c->state != CURSOR_HELD || (s->catchup && s->catchup->why == CATCHUP_NEW))
         return false;
     if (!c->is_timed || !cursor_has_replay(c, c->seq))
         return true;
@@ -120,6 +120,7 @@ static void place(struct relay *r, struct session *s, struct cursor *c, uint64_t
     c->kept = c->seq;
     tell_executing(r, s, c);
     s->has_left = s->is_forgotten = s->has_listeners = false;
+    s->has_placed = true;
     delivery_mark(r, s);
     acks_note_start(r, s, now_ms);
 }
@@ -138,7 +139,7 @@ void resume_place(struct relay *r, struct session *s, uint64_t now_ms)
 static bool reached(const struct session *s, const struct cursor *c, struct reached *place)
 {
     *place = c->acked;
-    if (c->state != CURSOR_HELD || s->catchup)
+    if (c->state != CURSOR_HELD || (s->catchup && s->catchup->why == CATCHUP_NEW))
         return c->state == CURSOR_LIVE;
     place->seq = begin_of(s, c);
     place->id = log_id_before(&s->log, place->seq);
@@ -185,7 +186,15 @@ void resume_leave(struct relay *r, struct cursor *c, uint64_t now_ms)
 
 void resume_forget(struct session *s)
 {
-    if (session_unplaced(s))
+    if (session_unplaced(s) && !s->has_placed)
+        s->is_forgotten = true;
+}
+
+/* The page of a silent socket, of which the newest may be a reload. */
+static void forget_older(struct session *s, const struct cursor *c)
+{
+    const struct cursor *newest = session_unplaced(s);
+    if (newest && TAILQ_NEXT(newest, in_session) == c)
         s->is_forgotten = true;
 }
 
@@ -226,16 +235,17 @@ void resume_page_left(struct relay *r, struct cursor *c, uint64_t now_ms)
     if (!s)
         return;
     bool receives = c->state != CURSOR_SILENT, forgets = receives && !has_others(s, c);
-    r->ports.archive->leave(r->ports.archive, session_sid(s), forgets);
+    r->ports.archive->leave(r->ports.archive, session_sid(s), c->opened_ms, forgets);
     if (receives)
         silence(r, c);
-    if (forgets) {
-        s->is_forgotten = true;
-        s->has_left = s->is_stored = false;
-        acks_note(r, s, now_ms);
-    } else {
-        resume_forget(s);
-    }
+    else
+        forget_older(s, c);
+    if (!forgets)
+        return;
+    s->is_forgotten = true;
+    s->forgotten_ms = c->opened_ms;
+    s->has_left = s->is_stored = false;
+    acks_note(r, s, now_ms);
 }
 
 /* The clock */

@@ -30,7 +30,7 @@ void resume_place(struct relay *r, struct session *s, uint64_t now_ms);
 void resume_silence(struct relay *r, struct session *s, uint64_t now_ms);
 /* One of its sockets closes. */
 void resume_leave(struct relay *r, struct cursor *c, uint64_t now_ms);
-/* The page of an older socket has gone, here or at another relay. */
+/* The page of a socket at another relay has gone. When nothing was placed here yet, it is the one before. */
 void resume_forget(struct session *s);
 
 /* What relay.h says of the functions of these names. */

@@ -197,6 +197,12 @@ bool session_place(const struct session *s, struct reached *place)
     return is_known;
 }
 
+struct cursor *session_receiver(const struct session *s)
+{
+    struct cursor *c = TAILQ_FIRST(&s->cursors);
+    return c && c->state != CURSOR_SILENT ? c : NULL;
+}
+
 struct cursor *session_unplaced(const struct session *s)
 {
     struct cursor *c = TAILQ_FIRST(&s->cursors);

@@ -15,8 +15,8 @@ struct catchup;
 
 enum subscription { SUBSCRIPTION_NONE, SUBSCRIPTION_ASKED, SUBSCRIPTION_ACTIVE };
 
-/* Whose it is among several relays: claimed by a message on its channel, in force when that has come back, since the
- * order of the channel is the same for all. */
+/* Whose it is among several relays: the one's with the newest socket. A relay claims it for each new socket, and the claim is
+ * in force when its message has come back on the channel, since the order of the channel is the same for all. */
 enum claim { CLAIM_NONE, CLAIM_SENT, CLAIM_IN_FORCE };
 
 /* What is to be done about its place in Redis. */
@@ -46,6 +46,7 @@ struct session {
     uint64_t left_until_ms;  /* so long */
     struct stream_id stored; /* while is_stored: its place as it was stored last */
     uint64_t store_at_ms;    /* by its list */
+    uint64_t forgotten_ms;   /* while is_forgotten: when the socket of that page was opened */
     uint64_t newest_at_ms;   /* when that id came */
     int64_t told;            /* the queue number its sockets were told last; -1: none */
     enum subscription subscription : 8;
@@ -54,6 +55,8 @@ struct session {
     bool has_log;
     bool has_left;
     bool is_forgotten;  /* its last page has gone: whoever comes next has seen nothing */
+    bool was_claimed;   /* Redis knows that it is this relay's, unless it has lost that */
+    bool has_placed;    /* a socket, since it is here */
     bool has_listeners; /* another relay listened to its channel when it was claimed */
     bool is_stored;     /* its place is in Redis, as far as is known */
     bool is_open;       /* in the relay's list: broadcasts reach it */
@@ -120,6 +123,8 @@ uint64_t session_needed_from(const struct session *s);
 /* How far its client has got: the least advanced of its sockets, open or left. False when nothing is known. */
 bool session_place(const struct session *s, struct reached *place);
 
+/* Its newest socket, if that receives; or NULL. */
+struct cursor *session_receiver(const struct session *s);
 /* Its newest socket, if that is not placed yet; or NULL. */
 struct cursor *session_unplaced(const struct session *s);
 

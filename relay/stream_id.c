@@ -37,6 +37,13 @@ int stream_id_compare(struct stream_id a, struct stream_id b)
     return a.n < b.n ? -1 : a.n > b.n;
 }
 
+struct stream_id stream_id_after(struct stream_id id)
+{
+    if (id.n < UINT64_MAX)
+        return (struct stream_id){id.ms, id.n + 1};
+    return id.ms < UINT64_MAX ? (struct stream_id){id.ms + 1, 0} : id;
+}
+
 struct stream_id stream_id_before(struct stream_id id)
 {
     if (id.n > 0)

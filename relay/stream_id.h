@@ -22,6 +22,8 @@ size_t stream_id_format(struct stream_id id, char text[STREAM_ID_TEXT_BYTES]);
 
 /* Negative, 0 or positive, as a is before, at or after b. */
 int stream_id_compare(struct stream_id a, struct stream_id b);
+/* The next higher one; of the highest, itself. */
+struct stream_id stream_id_after(struct stream_id id);
 /* The next lower one; of the lowest, itself. */
 struct stream_id stream_id_before(struct stream_id id);
 
