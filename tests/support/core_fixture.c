@@ -123,13 +123,13 @@ static void answer_on(struct core *core, const struct core_question *q)
     struct archived entries[PAGE_MAX];
     struct memory_session *s = core_stored(core, q->sid);
     struct reading reading = {.entries = entries, .has_listeners = core->others_listen};
-    reading.owner = memory_redis_join(s, q->join, core->archive.name);
+    reading.owner = memory_redis_join(s, q->join, core->archive.name, q->opened_ms, &reading.is_refused);
     reading.count = memory_redis_on(s, q->id, entries, core->page, &reading.is_last);
     reading.has_ack = s->has_ack;
     reading.ack = s->has_ack ? s->ack : STREAM_ID_NONE;
     reading.latest = s->latest;
     reading.latest_count = s->latest_count;
-    if (q->join == JOIN_CLAIM) {
+    if (q->join == JOIN_CLAIM && !reading.is_refused) {
         struct core_question claim = {.message = "relay.takeover by=" CORE_NAME};
         memcpy(claim.sid, q->sid, sizeof claim.sid);
         hear(core, &claim);
@@ -214,13 +214,13 @@ static void read_back(struct archive *self, struct span sid, struct stream_id be
 }
 
 static void read_on(struct archive *self, struct span sid, struct stream_id from, enum join join,
-                    uint64_t ticket)
+                    uint64_t opened_ms, uint64_t ticket)
 {
     static const char *const joins[] = {"claim", "check", "none"};
     struct core *core = OWNER(self, struct core, archive);
     require(is_subscribed(core, sid), "read_on before the channel is subscribed");
     struct core_question *q = add_question(core, sid);
-    *q = (struct core_question){.kind = CORE_READ_ON, .id = from, .join = join, .ticket = ticket};
+    *q = (struct core_question){.kind = CORE_READ_ON, .id = from, .join = join, .opened_ms = opened_ms, .ticket = ticket};
     memcpy(q->sid, sid.bytes, sid.len);
     record_text(&core->archived, "on %s from %s %s", q->sid, id_text(from), joins[join]);
 }
@@ -229,17 +229,17 @@ static void store(struct archive *self, struct span sid, struct stream_id ack, b
 {
     struct core *core = OWNER(self, struct core, archive);
     struct memory_session *s = memory_redis_session(core->redis, sid);
-    if (!memory_redis_store(s, ack, is_again))
+    if (!memory_redis_store(s, core->archive.name, ack, is_again))
         add_question(core, sid)->kind = CORE_DATA_LOST;
     record_text(&core->archived, "store %s %s%s", s->sid, id_text(ack), is_again ? " again" : "");
 }
 
-static void leave(struct archive *self, struct span sid, bool forgets)
+static void leave(struct archive *self, struct span sid, uint64_t opened_ms, bool forgets)
 {
     struct core *core = OWNER(self, struct core, archive);
     struct memory_session *s = memory_redis_session(core->redis, sid);
     if (forgets)
-        memory_redis_forget(s, core->archive.name, core->relay.config.share);
+        memory_redis_forget(s, core->archive.name, opened_ms, core->relay.config.share);
     send_message(core, sid, "relay.left");
     record_text(&core->archived, "leave %s%s", s->sid, forgets ? " forgets" : "");
 }

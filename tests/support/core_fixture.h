@@ -41,6 +41,7 @@ struct core_question {
     char sid[16];
     struct stream_id id;
     enum join join;
+    uint64_t opened_ms;
     uint64_t ticket;
     char message[48];
 };

@@ -116,7 +116,7 @@ static void read_back(struct archive *self, struct span sid, struct stream_id be
 }
 
 static void read_on(struct archive *self, struct span sid, struct stream_id from, enum join join,
-                    uint64_t ticket)
+                    uint64_t opened_ms, uint64_t ticket)
 {
     static const char *const joins[] = {"claim", "check", "none"};
     struct world_relay *r = of_archive(self);
@@ -124,6 +124,7 @@ static void read_on(struct archive *self, struct span sid, struct stream_id from
     (void)sid;
     item->id = from;
     item->join = join;
+    item->opened_ms = opened_ms;
     item->ticket = ticket;
     world_say(r->world, "%s: asks on from %s %s (%llu)", r->name, id_text(from), joins[join],
               (unsigned long long)ticket);
@@ -139,11 +140,13 @@ static void store(struct archive *self, struct span sid, struct stream_id ack, b
     world_say(r->world, "%s: stores %s%s", r->name, id_text(ack), is_again ? " again" : "");
 }
 
-static void leave(struct archive *self, struct span sid, bool forgets)
+static void leave(struct archive *self, struct span sid, uint64_t opened_ms, bool forgets)
 {
     struct world_relay *r = of_archive(self);
     (void)sid;
-    push(&r->commands, WORLD_LEAVE)->flag = forgets;
+    struct world_item *item = push(&r->commands, WORLD_LEAVE);
+    item->flag = forgets;
+    item->opened_ms = opened_ms;
     world_say(r->world, "%s: tells that a page left%s", r->name, forgets ? ", forgets" : "");
 }
 
@@ -223,8 +226,9 @@ static bool others_listen(const struct world *w, const struct world_relay *r)
 
 static void run_join(struct world *w, struct world_relay *r, struct world_item *command)
 {
-    command->reading.owner = memory_redis_join(session_in_redis(w), command->join, span_str(r->name));
-    if (command->join != JOIN_CLAIM)
+    command->reading.owner = memory_redis_join(session_in_redis(w), command->join, span_str(r->name),
+                                               command->opened_ms, &command->reading.is_refused);
+    if (command->join != JOIN_CLAIM || command->reading.is_refused)
         return;
     w->claimer = r->number;
     world_say(w, "redis: %s has claimed", r->name);
@@ -276,12 +280,12 @@ static void run_command(struct world *w, struct world_relay *r)
         *push(&r->replies, WORLD_READ_ON) = *c;
         break;
     case WORLD_STORE:
-        if (!memory_redis_store(s, c->id, c->flag))
+        if (!memory_redis_store(s, span_str(r->name), c->id, c->flag))
             push(&r->replies, WORLD_DATA_LOST);
         break;
     case WORLD_LEAVE:
         if (c->flag)
-            memory_redis_forget(s, span_str(r->name), w->config.share);
+            memory_redis_forget(s, span_str(r->name), c->opened_ms, w->config.share);
         send_from(w, r, "relay.left");
         break;
     default:

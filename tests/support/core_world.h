@@ -40,6 +40,7 @@ struct world_item {
     uint64_t ticket;
     struct stream_id id;
     enum join join;
+    uint64_t opened_ms;
     bool flag; /* is_again, forgets */
     struct span text;
     struct reading reading;

@@ -117,25 +117,35 @@ size_t memory_redis_on(const struct memory_session *s, struct stream_id from, st
     return n;
 }
 
-enum owner memory_redis_join(struct memory_session *s, enum join join, struct span name)
+static bool is_anothers(const struct memory_session *s, struct span name)
 {
-    bool has_owner = s->owner[0] != '\0';
-    enum owner owner = !has_owner ? OWNER_NOBODY : span_is(name, s->owner) ? OWNER_US : OWNER_ANOTHER;
-    if (join == JOIN_CLAIM)
-        snprintf(s->owner, sizeof s->owner, "%.*s", (int)name.len, (const char *)name.bytes);
-    return join == JOIN_CHECK ? owner : OWNER_UNKNOWN;
+    return s->owner[0] != '\0' && !span_is(name, s->owner);
 }
 
-bool memory_redis_store(struct memory_session *s, struct stream_id ack, bool is_again)
+enum owner memory_redis_join(struct memory_session *s, enum join join, struct span name, uint64_t opened_ms,
+                             bool *is_refused)
+{
+    enum owner owner = s->owner[0] == '\0' ? OWNER_NOBODY : is_anothers(s, name) ? OWNER_ANOTHER : OWNER_US;
+    *is_refused = join == JOIN_CLAIM && owner == OWNER_ANOTHER && s->opened_ms > opened_ms;
+    if (join == JOIN_CLAIM && !*is_refused) {
+        snprintf(s->owner, sizeof s->owner, "%.*s", (int)name.len, (const char *)name.bytes);
+        s->opened_ms = opened_ms;
+    }
+    return join == JOIN_NONE ? OWNER_UNKNOWN : owner;
+}
+
+bool memory_redis_store(struct memory_session *s, struct span name, struct stream_id ack, bool is_again)
 {
     bool was_there = s->has_ack;
+    if (is_anothers(s, name))
+        return true;
     s->has_ack = true;
     s->ack = ack;
     return was_there || !is_again;
 }
 
-void memory_redis_forget(struct memory_session *s, struct span name, bool share)
+void memory_redis_forget(struct memory_session *s, struct span name, uint64_t opened_ms, bool share)
 {
-    if (share || span_is(name, s->owner))
+    if (share || !is_anothers(s, name) || s->opened_ms <= opened_ms)
         s->has_ack = false;
 }

@@ -21,6 +21,7 @@ struct memory_session {
     bool has_ack;
     struct stream_id ack;
     char owner[32]; /* "": nobody */
+    uint64_t opened_ms; /* of its newest socket */
 };
 
 struct memory_redis {
@@ -51,11 +52,13 @@ size_t memory_redis_back(const struct memory_session *s, struct stream_id before
 size_t memory_redis_on(const struct memory_session *s, struct stream_id from, struct archived *out,
                        size_t max, bool *is_last);
 
-/* The transaction around a reading: who owns it; with a claim it is `name` from now on. */
-enum owner memory_redis_join(struct memory_session *s, enum join join, struct span name);
-/* Stores a place. False when one that `is_again` was not there any more, or was lower. */
-bool memory_redis_store(struct memory_session *s, struct stream_id ack, bool is_again);
-/* Forgets it, if the session is `name`'s. */
-void memory_redis_forget(struct memory_session *s, struct span name, bool share);
+/* Before a reading: whose it is; with a claim it is `name`'s from now on, unless another has a newer socket: then
+ * *is_refused. */
+enum owner memory_redis_join(struct memory_session *s, enum join join, struct span name, uint64_t opened_ms,
+                             bool *is_refused);
+/* Stores a place, unless the session is another's. False when one that `is_again` was not there any more. */
+bool memory_redis_store(struct memory_session *s, struct span name, struct stream_id ack, bool is_again);
+/* Forgets it, unless another has a newer socket. */
+void memory_redis_forget(struct memory_session *s, struct span name, uint64_t opened_ms, bool share);
 
 #endif
