@@ -82,7 +82,7 @@ void catchup_restart(struct relay *r, struct session *s)
     struct catchup *c = s->catchup;
     catchup_leave_queue(r, c);
     reset(c);
-    aside_drop_until(&c->live, STREAM_ID_MAX); /* it is read again, if Redis still has it */
+    aside_drop_kept(&c->live); /* it is read again, if Redis still has it */
     if (!c->is_gap)
         s->claim = CLAIM_NONE; /* it is for a new socket: newer than what another relay may claim meanwhile */
 }
