@@ -277,7 +277,8 @@ void client_connect(struct client *c, struct world_relay *r)
     s->room = CLIENT_FLIGHT_MAX / 2;
     s->pings = s->pong = s->last_k = 0;
     s->limit = s->after_status = s->flags_at_ms = UINT64_MAX;
-    s->published = is_catching_up(r) ? 0 : c->events.k; /* what is read for others is live */
+    bool is_whole = r->is_connected && !is_catching_up(r); /* else what is read later is live */
+    s->published = is_whole ? c->events.k : 0;
     s->broadcasts =
         c->world->config.share && is_catching_up(r) ? 0 : r->broadcasts; /* others wait for these */
     s->lefts = r->lefts;
@@ -500,7 +501,8 @@ void client_check_live(struct client *c)
     }
     if (live > 1 && !c->world->config.share)
         client_blame(c, "%d sockets are live", live);
-    if (newest && !receives(newest) && !c->world->config.share && !c->world->has_lost_data)
+    bool is_clear = !c->world->has_lost_data && !c->world->has_lost_claim;
+    if (newest && !receives(newest) && !c->world->config.share && is_clear)
         client_blame(c, "socket %d is the newest where the session is, and not live", index_of(newest));
 }
 
