@@ -15,12 +15,19 @@ static bool may_ask(const struct relay *r, const struct catchup *c)
            (!c->has_newest || c->session->subscription == SUBSCRIPTION_ACTIVE);
 }
 
-/* A claim that was under way when the connection was lost is made again: whether it is in force nobody can tell. */
+static bool has_receiver(const struct session *s)
+{
+    const struct cursor *newest = TAILQ_FIRST(&s->cursors);
+    return newest && newest->state != CURSOR_SILENT;
+}
+
+/* A claim that was under way when the connection was lost is made again, for a socket: whether it is in force nobody can
+ * tell. Without one, another relay may have a socket by now. */
 static enum join join_of(const struct relay *r, const struct catchup *c)
 {
     if (r->config.share || c->has_joined)
         return JOIN_NONE;
-    if (c->session->claim != CLAIM_IN_FORCE)
+    if (c->session->claim != CLAIM_IN_FORCE && (has_receiver(c->session) || !c->is_gap))
         return JOIN_CLAIM;
     return c->is_gap ? JOIN_CHECK : JOIN_NONE;
 }
@@ -28,9 +35,7 @@ static enum join join_of(const struct relay *r, const struct catchup *c)
 /* Who is not here any more claims nothing: that could be another relay's by now. */
 static bool is_wanted(const struct relay *r, const struct catchup *c)
 {
-    const struct cursor *newest = TAILQ_FIRST(&c->session->cursors);
-    return c->is_gap || !c->has_newest || (newest && newest->state != CURSOR_SILENT) ||
-           join_of(r, c) != JOIN_CLAIM;
+    return c->is_gap || !c->has_newest || has_receiver(c->session) || join_of(r, c) != JOIN_CLAIM;
 }
 
 static void ask_back(struct relay *r, struct catchup *c)
@@ -181,7 +186,7 @@ static void take_owner(struct relay *r, struct catchup *c, enum owner owner, uin
     bool may_expire = !s->is_open || now_ms - r->down_at_ms >= r->config.session_ttl_ms / 2;
     c->has_lost = c->has_lost || (s->claim == CLAIM_IN_FORCE && !may_expire);
     s->claim = CLAIM_NONE;
-    c->has_joined = false;
+    c->has_joined = !has_receiver(s); /* its next socket claims it */
 }
 
 static void take_reading(struct relay *r, struct catchup *c, const struct reading *reading, uint64_t now_ms)

@@ -266,7 +266,8 @@ void relay_writable(struct relay *r, struct cursor *c)
 static int find_place(struct relay *r, struct session *s, struct cursor *c, bool is_new, uint64_t now_ms)
 {
     resume_prepare(s, c, s->log.next_seq, now_ms);
-    bool is_needed = is_new || (r->link_is_up && !r->config.share && !resume_reaches(s));
+    bool is_whole = s->claim != CLAIM_NONE && resume_reaches(s);
+    bool is_needed = is_new || (r->link_is_up && !r->config.share && !is_whole);
     if (s->catchup || !is_needed)
         return 0;
     int error = catchup_begin(r, s, false);
