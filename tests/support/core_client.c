@@ -119,8 +119,8 @@ static void read_kept(struct client *c, struct client_socket *s, uint64_t k)
 static void read_latest(struct client *c, struct client_socket *s, uint64_t l)
 {
     uint64_t *seen = &c->seen_l[c->events.key[l]];
-    if (s->was_cut_off)
-        return; /* its relay may not know yet what others have shown the page */
+    if (s->was_cut_off || c->world->has_lost_data)
+        return; /* its relay may not know what others have shown the page */
     if (l < *seen)
         client_blame(c, "socket %d gets conflated %llu after %llu", index_of(s), num(l), num(*seen));
     if (c->events.prompt[l] <= c->ended_prompt)
@@ -433,8 +433,10 @@ static bool is_known_as_new(const struct client *c, const struct client_socket *
         return false; /* a relay that has the session idle keeps its place */
     if (s->page == 0)
         return s->client->next_k == 0 && index_of(s) == 0;
+    bool is_here_alone = true; /* no other relay has to hear of it */
     for (int i = 0; i < index_of(s); i++) {
         const struct client_socket *old = &c->sockets[i];
+        is_here_alone = is_here_alone && old->number == s->number;
         if (old->page == s->page)
             return false;
         if (old->is_attached)
@@ -444,7 +446,7 @@ static bool is_known_as_new(const struct client *c, const struct client_socket *
         if (old->relay != s->relay && (s->leaves_pending ? s->relay->lefts == s->lefts : !c->is_strict))
             return false;
     }
-    return c->is_strict && !leaves_are_pending(c);
+    return c->is_strict && (is_here_alone || !leaves_are_pending(c));
 }
 
 /* It has just become live. */
