@@ -125,15 +125,35 @@ void aside_drop_until(struct aside *a, struct stream_id id)
     }
 }
 
-void aside_drop_frames(struct aside *a)
+static bool is_kept(const struct aside_item *item)
+{
+    return is_latest(item) || !stream_id_is_none(item->id);
+}
+
+static bool is_frame(const struct aside_item *item)
+{
+    return item->frame != NULL;
+}
+
+static void drop(struct aside *a, bool (*is_dropped)(const struct aside_item *item))
 {
     for (size_t n = a->count; n > 0; n--) {
         struct aside_item *item = aside_take(a);
-        if (item->frame)
+        if (is_dropped(item))
             aside_free(item);
         else
             aside_put(a, item);
     }
+}
+
+void aside_drop_kept(struct aside *a)
+{
+    drop(a, is_kept);
+}
+
+void aside_drop_frames(struct aside *a)
+{
+    drop(a, is_frame);
 }
 
 bool aside_has_latest(const struct aside *a, uint64_t key)

@@ -41,6 +41,8 @@ int aside_append_frame(struct aside *a, struct frame *take_frame, uint64_t key)
 void aside_put(struct aside *a, struct aside_item *take_item);
 /* Drops the messages with an id up to this one, and the conflated ones before the last of them: they are older. */
 void aside_drop_until(struct aside *a, struct stream_id id);
+/* Drops what Redis keeps too: the messages with an id, and the conflated ones. */
+void aside_drop_kept(struct aside *a);
 /* Drops the frames. */
 void aside_drop_frames(struct aside *a);
 /* True when a message with this conflation key is among them. */

@@ -97,7 +97,7 @@ void catchup_restart(struct relay *r, struct session *s)
     if (c->why == CATCHUP_CLAIM)
         c->why = CATCHUP_OUTAGE;
     reset(c);
-    aside_drop_until(&c->live, STREAM_ID_MAX); /* it is read again, if Redis still has it */
+    aside_drop_kept(&c->live); /* it is read again, if Redis still has it */
 }
 
 /* What comes live */

@@ -7,23 +7,19 @@
 #include <sys/random.h>
 
 #include "adapters/redis/keys.h"
-
-/* The place is forgotten unless another relay has the session; whoever listens is told in any case. A page leaves now
- * and then, and the script is short: it is sent whole each time. */
-static const char forget[] = "local owner = redis.pcall('GET', KEYS[2]) "
-                             "if not owner or owner == ARGV[1] then redis.call('DEL', KEYS[1]) end "
-                             "return redis.call('PUBLISH', ARGV[2], ARGV[3])";
+#include "adapters/redis/reply.h"
 
 static void read_back(struct archive *self, struct span sid, struct stream_id before, uint64_t ticket);
 static void read_on(struct archive *self, struct span sid, struct stream_id from, enum join join,
-                    uint64_t ticket);
+                    uint64_t opened_ms, uint64_t ticket);
 static void store(struct archive *self, struct span sid, struct stream_id ack, bool is_again);
-static void leave(struct archive *self, struct span sid, bool forgets);
+static void leave(struct archive *self, struct span sid, uint64_t opened_ms, bool forgets);
 static void on_stored(struct command *self, const redisReply *reply);
 static void on_stored_again(struct command *self, const redisReply *reply);
 static void on_told(struct command *self, const redisReply *reply);
 static void on_told_by_question(struct command *self, const redisReply *reply);
 static void on_answered(struct question_context *context, struct question *q);
+static void on_script_missing(struct question_context *context);
 
 /* 16 hex digits at random: no two relays have the same. */
 static int choose_name(char name[ARCHIVE_NAME_LEN])
@@ -77,8 +73,10 @@ int archive_init(struct session_archive *a, struct commands *commands, struct ma
                                            .takeover = composed_span(&a->takeover),
                                            .told = {on_told_by_question},
                                            .marker = marker,
-                                           .on_answered = on_answered};
+                                           .on_answered = on_answered,
+                                           .on_script_missing = on_script_missing};
     oddities_init(&a->context.oddities, config->loop, config->logger);
+    scripts_init(&a->scripts, commands, &a->context.oddities);
     TAILQ_INIT(&a->asked);
     TAILQ_INIT(&a->unused);
     for (size_t i = 0; i < ARCHIVE_QUESTIONS; i++)
@@ -104,6 +102,7 @@ void archive_deinit(struct session_archive *a)
 void archive_go_on(struct session_archive *a)
 {
     struct question *next;
+    scripts_load(&a->scripts);
     for (struct question *q = TAILQ_FIRST(&a->asked); q; q = next) {
         next = TAILQ_NEXT(q, next);
         question_ask(q);
@@ -149,11 +148,11 @@ static void read_back(struct archive *self, struct span sid, struct stream_id be
 }
 
 static void read_on(struct archive *self, struct span sid, struct stream_id from, enum join join,
-                    uint64_t ticket)
+                    uint64_t opened_ms, uint64_t ticket)
 {
     struct session_archive *a = of_port(self);
     struct question *q = take_unused(a);
-    question_on(q, &a->context, sid, from, join, ticket);
+    question_on(q, &a->context, sid, from, join, opened_ms, ticket);
     ask(a, q);
 }
 
@@ -176,35 +175,43 @@ static void note_unstored(struct session_archive *a)
     a->unsure_until_ms = uv_now(a->context.oddities.loop) + a->options->session_ttl_ms;
 }
 
-static void set(struct session_archive *a, struct span sid, struct stream_id ack, bool is_again)
+/* Under share no relay owns the session, and each may forget the place. */
+static void store_shared(struct session_archive *a, struct key *ack, struct span id)
 {
+    struct span args[] = {span_str("SET"), key_span(ack), id, span_str("PX"), a->context.ttl_ms};
+    if (commands_send(a->commands, &a->stored, args, 5) < 0)
+        note_unstored(a);
+}
+
+static void store_own(struct session_archive *a, struct span sid, struct key *ack, struct span id,
+                      bool is_again)
+{
+    struct key owner;
+    key_session(&owner, a->options->redis_prefix, sid, ":owner");
+    struct span args[] = {span_str("EVALSHA"),
+                          span_str(store_lua_sha1),
+                          span_str("2"),
+                          key_span(ack),
+                          key_span(&owner),
+                          a->port.name,
+                          id,
+                          a->context.ttl_ms};
+    struct command *command = is_again ? &a->stored_again : &a->stored;
+    if (commands_send(a->commands, command, args, 8) < 0)
+        note_unstored(a);
+}
+
+static void store(struct archive *self, struct span sid, struct stream_id ack, bool is_again)
+{
+    struct session_archive *a = of_port(self);
     struct key key;
     char text[STREAM_ID_TEXT_BYTES];
     struct span id = span_of(text, stream_id_format(ack, text));
     key_session(&key, a->options->redis_prefix, sid, ":ack");
-    struct span args[] = {span_str("SET"), key_span(&key),    id,
-                          span_str("PX"),  a->context.ttl_ms, span_str("GET")};
-    struct command *command = is_again ? &a->stored_again : &a->stored;
-    if (commands_send(a->commands, command, args, is_again ? 6 : 5) < 0)
-        note_unstored(a);
-}
-
-/* Whoever is the owner by now stays it: only the expiry is renewed. */
-static void keep_owner(struct session_archive *a, struct span sid)
-{
-    struct key owner;
-    key_session(&owner, a->options->redis_prefix, sid, ":owner");
-    issue(a, &a->told, (struct span[]){span_str("PEXPIRE"), key_span(&owner), a->context.ttl_ms}, 3);
-}
-
-/* Under share no relay owns the session, and each may forget the place. */
-static void store(struct archive *self, struct span sid, struct stream_id ack, bool is_again)
-{
-    struct session_archive *a = of_port(self);
-    bool is_own = is_again && !is_shared(a);
-    set(a, sid, ack, is_own);
-    if (is_own)
-        keep_owner(a, sid);
+    if (is_shared(a))
+        store_shared(a, &key, id);
+    else
+        store_own(a, sid, &key, id, is_again);
 }
 
 static void tell_left(struct session_archive *a, struct span channel)
@@ -212,13 +219,22 @@ static void tell_left(struct session_archive *a, struct span channel)
     issue(a, &a->told, (struct span[]){span_str("PUBLISH"), channel, composed_span(&a->left)}, 3);
 }
 
-static void leave_own(struct session_archive *a, struct span sid, struct span channel)
+/* A page leaves now and then, and the script is short: it is sent whole each time, so that Redis always knows it. */
+static void leave_own(struct session_archive *a, struct span sid, uint64_t opened_ms, struct span channel)
 {
     struct key ack, owner;
+    char age[QUESTION_AGE_BYTES];
     key_session(&ack, a->options->redis_prefix, sid, ":ack");
     key_session(&owner, a->options->redis_prefix, sid, ":owner");
-    struct span args[] = {span_str("EVAL"), span_str(forget), span_str("2"), key_span(&ack),
-                          key_span(&owner), a->port.name,     channel,       composed_span(&a->left)};
+    struct span args[] = {span_str("EVAL"),
+                          span_str(leave_lua),
+                          span_str("2"),
+                          key_span(&ack),
+                          key_span(&owner),
+                          a->port.name,
+                          question_age(&a->context, opened_ms, age),
+                          channel,
+                          composed_span(&a->left)};
     issue(a, &a->told, args, sizeof args / sizeof *args);
 }
 
@@ -230,7 +246,7 @@ static void leave_shared(struct session_archive *a, struct span sid, struct span
     tell_left(a, channel);
 }
 
-static void leave(struct archive *self, struct span sid, bool forgets)
+static void leave(struct archive *self, struct span sid, uint64_t opened_ms, bool forgets)
 {
     struct session_archive *a = of_port(self);
     struct key channel;
@@ -240,7 +256,7 @@ static void leave(struct archive *self, struct span sid, bool forgets)
     else if (is_shared(a))
         leave_shared(a, sid, key_span(&channel));
     else
-        leave_own(a, sid, key_span(&channel));
+        leave_own(a, sid, opened_ms, key_span(&channel));
 }
 
 /* Callbacks: of a question, of the commands */
@@ -259,11 +275,31 @@ static void note_error(struct question_context *context, const char *what, const
         oddities_note(&context->oddities, what, SPAN_NONE, reply);
 }
 
+/* None of the places that are under way is stored either. All are stored again, behind the script. */
+static void load_again(struct session_archive *a)
+{
+    if (scripts_load_again(&a->scripts))
+        relay_store_again(a->context.oddities.relay, uv_now(a->context.oddities.loop));
+}
+
+static void on_script_missing(struct question_context *context)
+{
+    load_again((struct session_archive *)((char *)context - offsetof(struct session_archive, context)));
+}
+
+/* A string is what the place was before, an integer that it is another relay's to store. */
 static void take_stored(struct session_archive *a, const redisReply *reply)
 {
-    note_error(&a->context, "place of a client not stored", reply);
-    if (!reply)
+    struct stream_id before;
+    if (!reply || reply->type == REDIS_REPLY_ERROR)
         note_unstored(a);
+    if (!reply)
+        return;
+    note_error(&a->context, "place of a client not stored", reply);
+    if (scripts_is_missing(reply))
+        load_again(a);
+    if (reply->type == REDIS_REPLY_STRING && !stream_id_parse(reply_bytes(reply), &before))
+        oddities_note(&a->context.oddities, "place of a client was none", SPAN_NONE, reply);
 }
 
 static void on_stored(struct command *self, const redisReply *reply)

@@ -6,14 +6,16 @@
 #define REDIS_ARCHIVE_H
 
 #include "adapters/msgpack/compose.h"
+#include "adapters/redis/owner.h"
 #include "adapters/redis/question.h"
+#include "adapters/redis/scripts.h"
 #include "config/options.h"
 
 /* The core asks no more than RELAY_READINGS_MAX at a time; one more is being answered while it asks the next. So there
  * is always room for a question, and none waits for memory. */
 #define ARCHIVE_QUESTIONS (RELAY_READINGS_MAX + 1)
 
-#define ARCHIVE_NAME_LEN 16
+#define ARCHIVE_NAME_LEN OWNER_NAME_LEN
 
 TAILQ_HEAD(question_list, question);
 
@@ -22,6 +24,7 @@ struct session_archive {
     const struct options *options;
     struct commands *commands;
     struct question_context context;
+    struct scripts scripts;
     struct command stored, stored_again, told; /* shared by all that are under way */
     struct composed takeover, left;            /* owned; what is told is the same for every session */
     char name[ARCHIVE_NAME_LEN];
@@ -41,7 +44,7 @@ void archive_open(struct session_archive *a, struct relay *relay);
 /* After commands_close(). Questions without an answer stay without. */
 void archive_deinit(struct session_archive *a);
 
-/* The connection is up: asks what was not answered. */
+/* The connection is up: gives Redis the scripts, and asks what was not answered. */
 void archive_go_on(struct session_archive *a);
 /* A mark among the messages is back, and all before it. */
 void archive_marked(struct session_archive *a, uint64_t mark);

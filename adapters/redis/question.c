@@ -1,9 +1,12 @@
 #include "adapters/redis/question.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "adapters/redis/keys.h"
+#include "adapters/redis/owner.h"
 #include "adapters/redis/reply.h"
+#include "adapters/redis/scripts.h"
 
 #define STRINGIZE(n) #n
 #define DIGITS(n)    STRINGIZE(n)
@@ -27,10 +30,11 @@ void question_back(struct question *q, struct question_context *context, struct 
 }
 
 void question_on(struct question *q, struct question_context *context, struct span sid, struct stream_id from,
-                 enum join join, uint64_t ticket)
+                 enum join join, uint64_t opened_ms, uint64_t ticket)
 {
     begin(q, context, sid, from, ticket);
     q->join = join;
+    q->opened_ms = opened_ms;
 }
 
 void question_drop(struct question *q)
@@ -42,12 +46,20 @@ void question_drop(struct question *q)
     q->log = q->latest = NULL;
     q->reading = (struct reading){0};
     q->sent = q->taken = 0;
+    q->is_unclaimed = q->is_second = false;
     q->mark = 0;
 }
 
 static struct span sid_of(const struct question *q)
 {
     return span_of(q->sid, q->sid_len);
+}
+
+struct span question_age(const struct question_context *c, uint64_t opened_ms, char text[QUESTION_AGE_BYTES])
+{
+    uint64_t now_ms = uv_now(c->oddities.loop);
+    uint64_t age_ms = now_ms > opened_ms ? now_ms - opened_ms : 0;
+    return span_of(text, (size_t)snprintf(text, QUESTION_AGE_BYTES, "%" PRIu64, age_ms));
 }
 
 /* Asking */
@@ -76,18 +88,18 @@ static void ask_log(struct question *q, const char *verb, struct span from, cons
         6);
 }
 
-/* Both or none of the two, so that the last one stored is the last one told. */
 static void ask_claim(struct question *q)
 {
     const struct question_context *c = q->context;
     struct key channel, owner;
+    char age[QUESTION_AGE_BYTES];
     key_session(&channel, c->prefix, sid_of(q), "");
     key_session(&owner, c->prefix, sid_of(q), ":owner");
-    ask(q, PART_QUEUED, (struct span[]){span_str("MULTI")}, 1);
-    ask(q, PART_QUEUED,
-        (struct span[]){span_str("SET"), key_span(&owner), c->name, span_str("PX"), c->ttl_ms}, 5);
-    ask(q, PART_QUEUED, (struct span[]){span_str("PUBLISH"), key_span(&channel), c->takeover}, 3);
-    ask(q, PART_CLAIM, (struct span[]){span_str("EXEC")}, 1);
+    ask(q, PART_CLAIM,
+        (struct span[]){span_str("EVALSHA"), span_str(claim_lua_sha1), span_str("1"), key_span(&owner),
+                        c->name, question_age(c, q->opened_ms, age), c->ttl_ms, key_span(&channel),
+                        c->takeover},
+        9);
 }
 
 static void ask_back(struct question *q)
@@ -137,34 +149,52 @@ static bool take_listeners(struct question *q, const redisReply *reply)
     return true;
 }
 
-static bool take_queued(struct question *q, const redisReply *reply)
+/* What is no owner's is nobody's, and a claim replaces it. */
+static bool take_owner(struct question *q, const redisReply *reply)
 {
-    (void)q;
-    return reply->type == REDIS_REPLY_STATUS;
+    struct span name = owner_name(reply_bytes(reply));
+    bool is_ours = span_equals(name, q->context->name);
+    q->reading.owner = name.len == 0 ? OWNER_NOBODY : is_ours ? OWNER_US : OWNER_ANOTHER;
+    return name.len > 0 || reply->type == REDIS_REPLY_NIL;
 }
 
-/* Where the claim cannot be stored (no memory left, no right to write), the others are told all the same. */
-static bool take_claim(struct question *q, const redisReply *reply)
+/* Where the script cannot run (no right to), the others are told all the same. */
+static void tell_takeover(struct question *q)
 {
     struct key channel;
-    if (reply->type == REDIS_REPLY_ARRAY)
-        return true;
     key_session(&channel, q->context->prefix, sid_of(q), "");
     struct span args[] = {span_str("PUBLISH"), key_span(&channel), q->context->takeover};
     int error = commands_send(q->context->commands, &q->context->told, args, 3);
     (void)error; /* without a connection the whole is asked again */
-    return false;
 }
 
-static bool take_owner(struct question *q, const redisReply *reply)
+static void note(struct question *q, const char *what, const redisReply *reply)
 {
-    if (reply->type == REDIS_REPLY_NIL) {
-        q->reading.owner = OWNER_NOBODY;
-        return true;
-    }
-    if (reply->type != REDIS_REPLY_STRING)
+    oddities_note(&q->context->oddities, what, sid_of(q), reply);
+}
+
+static bool take_missing(struct question *q)
+{
+    q->is_unclaimed = true;
+    q->context->on_script_missing(q->context);
+    return true;
+}
+
+/* [the owner before, refused or not, what became of the SET] */
+static bool take_claim(struct question *q, const redisReply *reply)
+{
+    if (scripts_is_missing(reply) && !q->is_second)
+        return take_missing(q);
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2) {
+        tell_takeover(q);
         return false;
-    q->reading.owner = span_equals(reply_bytes(reply), q->context->name) ? OWNER_US : OWNER_ANOTHER;
+    }
+    q->reading.is_refused = reply->element[1]->integer == 1;
+    if (!take_owner(q, reply->element[0]))
+        note(q, "owner of a session not understood", reply->element[0]);
+    if (reply->elements == 2 || reply->element[2]->type == REDIS_REPLY_STATUS)
+        return true;
+    note(q, "claim of a session not stored", reply->element[2]);
     return true;
 }
 
@@ -195,9 +225,8 @@ static const struct {
     const char *otherwise; /* what a log line says when it makes no sense */
 } parts[] = {
     [PART_LISTENERS] = {take_listeners, "listeners of a session not counted"},
-    [PART_QUEUED] = {take_queued, "claim of a session not stored"},
     [PART_CLAIM] = {take_claim, "claim of a session not stored"},
-    [PART_OWNER] = {take_owner, "owner of a session not read"},
+    [PART_OWNER] = {take_owner, "owner of a session not understood"},
     [PART_ACK] = {take_ack, "place of a client not read"},
     [PART_LOG] = {take_log, "log of a session not read"},
     [PART_LATEST] = {take_latest, "newest events of a session not read"},
@@ -272,12 +301,24 @@ void question_marked(struct question *q, uint64_t mark)
         answer(q);
 }
 
+/* Of what was answered nothing counts: the log is read after the claim. */
+static void ask_again(struct question *q)
+{
+    question_drop(q);
+    q->is_second = true;
+    question_ask(q);
+}
+
 static void take(struct question *q, const redisReply *reply)
 {
     enum question_part part = q->parts[q->taken++];
     if (!parts[part].take(q, reply))
-        oddities_note(&q->context->oddities, parts[part].otherwise, sid_of(q), reply);
-    if (q->taken == q->sent)
+        note(q, parts[part].otherwise, reply);
+    if (q->taken < q->sent)
+        return;
+    if (q->is_unclaimed)
+        ask_again(q);
+    else
         finish(q);
 }
 

@@ -3,7 +3,7 @@
  *
  *     read back   XREVRANGE log
  *     read on     PUBSUB NUMSUB channel
- *                 claim: MULTI, SET owner, PUBLISH takeover, EXEC     check: GET owner
+ *                 claim: EVALSHA claim.lua     check: GET owner
  *                 GET ack
  *                 XRANGE log
  *                 HGETALL latest
@@ -12,7 +12,8 @@
  * one that reads on waits for a mark there: then the core has put aside all that the answer may hold too.
  *
  * The order counts: the session is this relay's before it is read, and `latest` is no older than the log. When the
- * connection is lost before the last reply, all of it is asked again. */
+ * connection is lost before the last reply, all of it is asked again; and when Redis does not know the script (any more).
+ * How old a claim is counts from when it is sent. */
 #ifndef REDIS_QUESTION_H
 #define REDIS_QUESTION_H
 
@@ -27,7 +28,9 @@
  * memory at once. */
 #define QUESTION_PAGE 64
 
-#define QUESTION_PARTS 8 /* at most */
+#define QUESTION_PARTS 5 /* at most */
+
+#define QUESTION_AGE_BYTES 24
 
 struct question;
 
@@ -50,13 +53,14 @@ struct question_context {
     struct marker *marker; /* NULL: no messages are received, and no answer waits */
     /* The question is done, and the core has its answer. */
     void (*on_answered)(struct question_context *self, struct question *q);
+    /* Redis does not know the script: it must be given it, and is then asked again. */
+    void (*on_script_missing)(struct question_context *self);
 };
 
 /* One reply that is due. */
 enum question_part {
     PART_LISTENERS,
-    PART_QUEUED, /* MULTI, and what stands in the transaction */
-    PART_CLAIM,  /* EXEC */
+    PART_CLAIM,
     PART_OWNER,
     PART_ACK,
     PART_LOG,
@@ -70,10 +74,13 @@ struct question {
     bool is_back;
     enum join join;      /* of one that reads on */
     struct stream_id at; /* before it, or from it */
+    uint64_t opened_ms;  /* of a claim: the session's newest socket here, by the loop's clock */
     uint64_t ticket;
     uint64_t mark;                            /* it waits for, with its answer; 0: none */
     enum question_part parts[QUESTION_PARTS]; /* in the order they were sent */
     size_t sent, taken;                       /* of them; 0 sent: it is not under way */
+    bool is_unclaimed;                        /* Redis did not know the script */
+    bool is_second;                           /* it was asked before on this connection, and Redis did not */
     redisReply *log, *latest;                 /* owned; NULL: none, or not yet */
     struct reading reading;                   /* what else is known so far */
     size_t sid_len;
@@ -85,7 +92,10 @@ void question_back(struct question *q, struct question_context *context, struct 
                    struct stream_id before, uint64_t ticket);
 /* Or: the oldest from `from` on, oldest first. */
 void question_on(struct question *q, struct question_context *context, struct span sid, struct stream_id from,
-                 enum join join, uint64_t ticket);
+                 enum join join, uint64_t opened_ms, uint64_t ticket);
+
+/* How long ago that was, now, in milliseconds and digits. */
+struct span question_age(const struct question_context *c, uint64_t opened_ms, char text[QUESTION_AGE_BYTES]);
 
 /* Asks, unless it is under way or there is no connection. The answer comes later; at once, and empty, when nobody awaits it
  * any more. */

@@ -119,8 +119,8 @@ static void read_kept(struct client *c, struct client_socket *s, uint64_t k)
 static void read_latest(struct client *c, struct client_socket *s, uint64_t l)
 {
     uint64_t *seen = &c->seen_l[c->events.key[l]];
-    if (s->was_cut_off)
-        return; /* its relay may not know yet what others have shown the page */
+    if (s->was_cut_off || c->world->has_lost_data)
+        return; /* its relay may not know what others have shown the page */
     if (l < *seen)
         client_blame(c, "socket %d gets conflated %llu after %llu", index_of(s), num(l), num(*seen));
     if (c->events.prompt[l] <= c->ended_prompt)
@@ -277,7 +277,8 @@ void client_connect(struct client *c, struct world_relay *r)
     s->room = CLIENT_FLIGHT_MAX / 2;
     s->pings = s->pong = s->last_k = 0;
     s->limit = s->after_status = s->flags_at_ms = UINT64_MAX;
-    s->published = is_catching_up(r) ? 0 : c->events.k; /* what is read for others is live */
+    bool is_whole = r->is_connected && !is_catching_up(r); /* else what is read later is live */
+    s->published = is_whole ? c->events.k : 0;
     s->broadcasts =
         c->world->config.share && is_catching_up(r) ? 0 : r->broadcasts; /* others wait for these */
     s->lefts = r->lefts;
@@ -432,8 +433,10 @@ static bool is_known_as_new(const struct client *c, const struct client_socket *
         return false; /* a relay that has the session idle keeps its place */
     if (s->page == 0)
         return s->client->next_k == 0 && index_of(s) == 0;
+    bool is_here_alone = true; /* no other relay has to hear of it */
     for (int i = 0; i < index_of(s); i++) {
         const struct client_socket *old = &c->sockets[i];
+        is_here_alone = is_here_alone && old->number == s->number;
         if (old->page == s->page)
             return false;
         if (old->is_attached)
@@ -443,7 +446,7 @@ static bool is_known_as_new(const struct client *c, const struct client_socket *
         if (old->relay != s->relay && (s->leaves_pending ? s->relay->lefts == s->lefts : !c->is_strict))
             return false;
     }
-    return c->is_strict && !leaves_are_pending(c);
+    return c->is_strict && (is_here_alone || !leaves_are_pending(c));
 }
 
 /* It has just become live. */
@@ -500,7 +503,8 @@ void client_check_live(struct client *c)
     }
     if (live > 1 && !c->world->config.share)
         client_blame(c, "%d sockets are live", live);
-    if (newest && !receives(newest) && !c->world->config.share && !c->world->has_lost_data)
+    bool is_clear = !c->world->has_lost_data && !c->world->has_lost_claim;
+    if (newest && !receives(newest) && !c->world->config.share && is_clear)
         client_blame(c, "socket %d is the newest where the session is, and not live", index_of(newest));
 }
 

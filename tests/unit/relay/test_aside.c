@@ -173,6 +173,20 @@ static void frames_can_be_dropped_alone(void **state)
     aside_clear(&a);
 }
 
+static void what_redis_keeps_too_can_be_dropped_alone(void **state)
+{
+    (void)state;
+    struct aside a;
+    aside_init(&a);
+    append(&a, 1, "one");
+    append(&a, 0, "plain");
+    append_frame(&a, "status", 0);
+    assert_int_equal(aside_append_latest(&a, 7, span_str("progress")), 0);
+    aside_drop_kept(&a);
+    assert_string_equal(take_all(&a), "0:plain 0:status");
+    aside_clear(&a);
+}
+
 static void what_is_left_is_freed(void **state)
 {
     (void)state;
@@ -199,6 +213,7 @@ int main(void)
         cmocka_unit_test(conflated_ones_before_the_last_that_was_read_are_dropped),
         cmocka_unit_test(what_it_holds_is_counted),
         cmocka_unit_test(frames_can_be_dropped_alone),
+        cmocka_unit_test(what_redis_keeps_too_can_be_dropped_alone),
         cmocka_unit_test(what_is_left_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

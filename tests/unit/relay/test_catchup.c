@@ -537,6 +537,22 @@ static void a_socket_that_joins_without_a_connection_claims_its_session(void **s
     expect_got(&a2, "status 0 sid=a\nexecuted node=1\n");
 }
 
+static void an_idle_session_claims_nothing_until_it_has_a_socket(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_close(&a);
+    core_link_down(&core);
+    memory_redis_flush(core.redis);
+    core_archived(&core);
+    core_link_up(&core);
+    expect_archived("on a from 0-0 check\n");
+    connect_to(&a, "a");
+    assert_string_equal(core_stored(&core, "a")->owner, CORE_NAME);
+    core_script(&core, "a", "executed node=1");
+    expect_got(&a, "status 0 sid=a\nexecuted node=1\n");
+}
+
 static void a_redis_that_lost_its_data_is_told_and_live_goes_on(void **state)
 {
     (void)state;
@@ -646,6 +662,7 @@ int main(void)
         STORY(a_connection_that_is_lost_again_begins_anew),
         STORY(a_session_that_another_relay_took_meanwhile_is_given_up),
         STORY(a_socket_that_joins_without_a_connection_claims_its_session),
+        STORY(an_idle_session_claims_nothing_until_it_has_a_socket),
         STORY(a_redis_that_lost_its_data_is_told_and_live_goes_on),
         STORY(a_place_that_was_stored_and_is_gone_tells_that_redis_lost_its_data),
         STORY(what_redis_trimmed_meanwhile_is_told),

@@ -172,10 +172,27 @@ static void broadcast(void)
 
 /* What happens */
 
+static void deliver_some(void)
+{
+    uint64_t n = world_below(&world, 10);
+    while (n-- > 0 && world_deliver(&world))
+        client_watch(&client);
+    client_watch(&client);
+}
+
 static void pass_time(void)
 {
     static const uint64_t steps[] = {1, 5, 20, 50, 60, 100, 150, 160, 400, 1100};
     world_advance(&world, steps[world_below(&world, sizeof steps / sizeof *steps)]);
+}
+
+/* It has everything, and the relay knows. */
+static void read_and_acknowledge(void)
+{
+    client_read(&client, SIZE_MAX);
+    client_ping(&client);
+    client_read(&client, SIZE_MAX);
+    client_pong(&client, true);
 }
 
 static void come_or_go(void)
@@ -184,6 +201,8 @@ static void come_or_go(void)
         client_connect(&client, any_relay());
         return;
     }
+    if (world_below(&world, 2) == 0)
+        read_and_acknowledge();
     switch (world_below(&world, 6)) {
     case 0:
     case 1:
@@ -197,6 +216,10 @@ static void come_or_go(void)
         break;
     case 4:
         client_reload(&client, any_relay(), false);
+        if (world_below(&world, 2) == 0) {
+            deliver_some();
+            (void)!client_end(&client); /* as a browser does, some 10 ms later */
+        }
         break;
     default:
         client_reload(&client, any_relay(), true);
@@ -284,14 +307,6 @@ static void step(const struct kind *kind)
         act_as_client();
     else
         go_wrong(kind);
-}
-
-static void deliver_some(void)
-{
-    uint64_t n = world_below(&world, 10);
-    while (n-- > 0 && world_deliver(&world))
-        client_watch(&client);
-    client_watch(&client);
 }
 
 /* At the end */
