@@ -30,7 +30,7 @@ static void reset(struct catchup *c)
     c->ticket = 0;
     c->is_first = true;
     c->has_read_on = c->has_read_back = c->has_marker = c->is_whole = c->has_ack = false;
-    c->has_joined = c->has_lost = c->is_broken = c->is_short = false;
+    c->has_joined = c->has_lost = c->is_gone = c->is_broken = c->is_short = false;
     c->read_to = STREAM_ID_NONE;
     if (c->why != CATCHUP_NEW)
         catchup_know_newest(c, c->session->newest);

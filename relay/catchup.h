@@ -38,6 +38,7 @@ struct catchup {
     bool has_ack;
     bool is_short;  /* something that came live was not put aside: read on again */
     bool is_broken; /* the log does not go on where it was left */
+    bool is_gone;   /* nothing of what was known of the log is there */
     bool has_lost;  /* because Redis lost its data */
 };
 

@@ -159,10 +159,8 @@ static void note_break(struct relay *r, struct catchup *c, const struct reading 
     bool may_be_expired = now_ms - c->session->newest_at_ms >= r->config.session_ttl_ms;
     if (c->why == CATCHUP_NEW || may_be_expired)
         return;
-    if (reading->count > 0)
-        c->is_broken = true;
-    else
-        c->has_lost = true;
+    c->is_broken = reading->count > 0;
+    c->is_gone = c->has_lost = !c->is_broken;
 }
 
 /* The first of what is read on. */
@@ -347,7 +345,7 @@ static void complete(struct relay *r, struct session *s, uint64_t now_ms)
         replay_to(s, s->log.next_seq);
     if (c->why != CATCHUP_CLAIM)
         apply_latest(r, s, &c->latest, &c->live, now_ms);
-    s->newest = c->has_lost ? c->read_to : c->from;
+    s->newest = c->is_gone ? c->read_to : c->from;
     s->newest_at_ms = now_ms;
     apply_all(r, s, &c->live, false, now_ms);
     if (c->why != CATCHUP_CLAIM)

@@ -73,28 +73,35 @@
 
 byte newest;         /* comfy:sid:{S}:log holds 1 to newest */
 byte ack = UNKNOWN;  /* comfy:sid:{S}:ack */
-byte owner = NOBODY; /* comfy:sid:{S}:owner */
+byte owner = NOBODY; /* comfy:sid:{S}:owner: its name, */
+byte opened;         /* and which socket it has claimed it for */
 bool listens[2];     /* to comfy:sid:{S} */
 bool link_is_down[2];
 
 mtype = { EVENT, TAKEOVER, LEFT, SUBSCRIBED }
-chan channel[2] = [10] of { mtype, byte, byte }; /* to each relay, in order: what, its id or by whom, the owner then */
+chan channel[2] = [10] of { mtype, byte, byte }; /* to each relay, in order: what, its id or by whom, for which socket */
 
 mtype = { BACK, CLAIM, CHECK, PLACE, ON, STORE, LEAVE }
-chan commands[2] = [7] of { mtype, byte, bool }; /* from each relay, in order */
+chan commands[2] = [8] of { mtype, byte, byte }; /* from each relay, in order */
 
-inline publish(what, argument)
+inline publish(what, argument, socket)
 {
     assert(nfull(channel[0]) && nfull(channel[1]));
-    if :: listens[0] -> channel[0]!what(argument, owner) :: else fi;
-    if :: listens[1] -> channel[1]!what(argument, owner) :: else fi
+    if :: listens[0] -> channel[0]!what(argument, socket) :: else fi;
+    if :: listens[1] -> channel[1]!what(argument, socket) :: else fi
 }
+
+/* It is another's, which has a newer socket than this. */
+#define is_anothers(r)       (owner != r && owner != NOBODY)
+#define is_older_than(r, n)  (is_anothers(r) && opened > (n))
 
 /* ---- the client, and its sockets as their relays see them ---------------------------------------------------------- */
 
 byte connects;           /* sockets so far */
 byte page = NO_SOCKET;   /* the socket that the page has now */
 bool page_is_new = true; /* it was not sent anything of the log yet */
+byte page_since;         /* its first socket */
+bool is_known;           /* Redis has been told where it began */
 byte told = UNKNOWN;     /* the newest event when the page got its first status: from then on it may post a prompt */
 byte has;                /* then it has had everything, from its beginning up to this */
 byte reloads, outages, deaths;
@@ -114,19 +121,21 @@ Socket sock[CONNECTS];
 /* ---- relays -------------------------------------------------------------------------------------------------------- */
 
 mtype = { SUB_NONE, SUB_ASKED, SUB_ACTIVE }
-mtype = { CLAIM_NONE, CLAIM_SENT, CLAIM_HELD }
-mtype = { CAUGHT_UP, NEW, GAP }
+mtype = { CLAIM_NONE, CLAIM_SENT, CLAIM_IN_FORCE }
+mtype = { CAUGHT_UP, NEW, OUTAGE, CLAIMING }
 #define LOG_MAX (EVENTS + 2)
 typedef Relay {
     byte log[LOG_MAX]; /* the session's log here */
     byte count;
     byte top = NO_SOCKET; /* its newest socket */
     byte place = UNKNOWN; /* session_place(): how far the client has got */
-    bool is_forgotten;    /* the page has left: what is known is of no use */
+    bool is_forgotten;    /* the page before that of its newest socket has left: what is known is of no use */
+    bool has_placed;      /* a socket, since the session is its own */
     bool has_listeners;   /* another relay may still tell that the page has left */
     bool has_log;
     mtype subscription = SUB_NONE;
     mtype claim = CLAIM_NONE;
+    byte claimed; /* for this socket, while CLAIM_SENT */
     bool store;       /* its place has changed, and is not stored */
     bool store_first; /* and it was placed since */
     mtype catchup = CAUGHT_UP;
@@ -134,22 +143,19 @@ typedef Relay {
     bool has_from;
     byte from;                  /* the newest entry of the log before the subscription */
     byte aside_from, aside_upto; /* the live events that were put aside; 0: none */
-    bool is_checked;
+    byte asked_for = NO_SOCKET;  /* what it has claimed the session for; none: it has only asked whose it is */
+    bool is_refused, read_listeners;
     byte read_owner, read_ack, read_upto /* the answer: struct reading */
 }
 Relay relays[2];
 
 #define R          relays[r]
-/* What it claims has been stored: then another's takeover is newer, also where its own was lost with the connection. */
-#ifdef IGNORE_IN_GAP
-#define is_claimed(r) (R.claim == CLAIM_HELD)
-#else
-#define is_claimed(r) (R.claim == CLAIM_HELD || R.catchup == GAP)
-#endif
 #define TOP        sock[R.top]
 #define has_top(r) (R.top != NO_SOCKET)
 #define tail(r)    (R.count == 0 -> 0 : R.log[R.count - 1])
-#define is_unplaced(r) (has_top(r) && (TOP.state == WAITING || TOP.state == HELD)) /* session_unplaced */
+#define is_unplaced(r) (has_top(r) && (TOP.state == WAITING || TOP.state == HELD)) /* [session_unplaced] */
+#define receives(r)    (has_top(r) && (TOP.state == WAITING || TOP.state == HELD || TOP.state == LIVE))
+#define receiver(r)    (receives(r) -> R.top : NO_SOCKET) /* [session_receiver] */
 
 inline append(r, id)
 {
@@ -163,7 +169,8 @@ inline end_catchup(r)
     R.catchup = CAUGHT_UP;
     R.is_asked = false; R.is_answered = false; R.has_from = false; R.from = 0;
     R.aside_from = 0; R.aside_upto = 0;
-    R.is_checked = false; R.read_owner = 0; R.read_ack = 0; R.read_upto = 0
+    R.asked_for = NO_SOCKET; R.is_refused = false; R.read_listeners = false;
+    R.read_owner = 0; R.read_ack = 0; R.read_upto = 0
 }
 
 inline silence(n) /* [resume_silence] */
@@ -193,7 +200,7 @@ inline give_away(r)
     do :: i < LOG_MAX -> R.log[i] = 0; i++ :: else -> break od;
     i = 0;
     R.count = 0; R.top = NO_SOCKET; R.place = UNKNOWN;
-    R.is_forgotten = false; R.has_listeners = false; R.has_log = false; R.store = false; R.store_first = false;
+    R.is_forgotten = false; R.has_placed = false; R.has_listeners = false; R.has_log = false; R.store = false; R.store_first = false;
     R.claim = CLAIM_NONE; R.subscription = SUB_NONE;
     listens[r] = false;
     do :: nempty(channel[r]) -> channel[r]?_, _, _ :: empty(channel[r]) -> break od
@@ -203,7 +210,7 @@ inline give_away(r)
 inline begin_catchup(r, how)
 {
     R.catchup = how;
-    R.has_from = (how == GAP)
+    R.has_from = (how != NEW)
 }
 
 /* A socket opens: the older one is silent from now on. [relay_attach] */
@@ -221,7 +228,11 @@ inline attach(r, n)
 #endif
         begin_catchup(r, NEW)
     :: else ->
-        if :: R.catchup != NEW -> sock[n].start = beginning(tail(r)) :: else fi /* [resume_prepare] */
+        if :: R.catchup != NEW -> sock[n].start = beginning(tail(r)) :: else fi; /* [resume_prepare] */
+#ifndef CLAIM_WHEN_NEW
+        if :: R.catchup == CAUGHT_UP -> begin_catchup(r, CLAIMING) :: else fi;
+        R.claim = CLAIM_NONE
+#endif
     fi
 }
 
@@ -240,7 +251,7 @@ inline place_top(r)
         assert(p <= has)                                                   /* RESUMED */
     :: else
     fi;
-    R.place = p; R.is_forgotten = false; R.has_listeners = false;
+    R.place = p; R.is_forgotten = false; R.has_listeners = false; R.has_placed = true;
     R.store = true; R.store_first = true;
     p = 0
 }
@@ -258,6 +269,43 @@ inline place_top(r)
 #define placing_time_is_over !a_page_is_leaving
 #endif
 
+#ifdef CLAIM_BY_ORDER
+#define may_not_claim(r, n) false
+#else
+#define may_not_claim(r, n) is_older_than(r, n)
+#endif
+#ifdef STORE_ANYTHING
+#define may_store(r) true
+#else
+#define may_store(r) (!is_anothers(r))
+#endif
+#ifdef DELETE_ANYTHING
+#define may_delete(r, n) true
+#else
+#define may_delete(r, n) (!is_older_than(r, n))
+#endif
+#ifdef ANY_OWN_TAKEOVER
+#define is_awaited(r, n) true
+#else
+#define is_awaited(r, n) ((n) == R.asked_for || (n) == R.claimed)
+#endif
+#ifdef PLACE_BEFORE_CLAIM
+#define is_whole(r) (R.catchup != NEW)
+#else
+#define is_whole(r) (R.catchup == CAUGHT_UP || (R.catchup == OUTAGE && link_is_down[r]))
+#endif
+#ifdef LEFT_ALWAYS
+#define may_forget(r) is_unplaced(r)
+#else
+#define may_forget(r) (is_unplaced(r) && !R.has_placed)
+#endif
+#ifdef ANY_PREDECESSOR
+#define is_between(n, i, r) false
+#else
+#define is_between(n, i, r) ((n) < connects && (n) > (i) && (n) < R.top && sock[(n) % CONNECTS].relay == r && sock[(n) % CONNECTS].state == SILENT)
+#endif
+#define is_predecessor(i, r) (!is_between(1, i, r) && !is_between(2, i, r))
+
 /* ---- what happens -------------------------------------------------------------------------------------------------- */
 
 proctype publisher()
@@ -266,14 +314,14 @@ end:
     do
     :: atomic { newest < EVENTS -> /* the script adapters/redis/publish.lua: XADD and PUBLISH in one */
         newest++;
-        publish(EVENT, newest) }
+        publish(EVENT, newest, opened) }
     od
 }
 
 /* Redis does what relay r asks, a command at a time. */
 proctype redis(byte r)
 {
-    byte place;
+    byte place, n;
 end:
     do
     :: atomic { !link_is_down[r] && R.subscription == SUB_ASKED && !listens[r] -> /* SUBSCRIBE [channels.subscribe] */
@@ -285,14 +333,21 @@ end:
         if :: R.catchup == NEW && R.is_asked -> R.is_asked = false; R.has_from = true; R.from = newest :: else fi }
 
     /* One question, but not one instant. [archive.read_on] */
-    :: atomic { !link_is_down[r] && commands[r]?[CLAIM, _, _] -> /* PUBSUB NUMSUB, then in one SET owner and PUBLISH */
-        commands[r]?_, _, _;
-        R.has_listeners = listens[other(r)];
-        owner = r;
-        publish(TAKEOVER, r) }
+    :: atomic { !link_is_down[r] && commands[r]?[CLAIM, _, _] -> /* PUBSUB NUMSUB, then the script that claims */
+        commands[r]?_, n, _;
+        R.read_listeners = listens[other(r)];
+        R.read_owner = owner;
+#ifdef AGE_OF_SENDING
+        n = connects - 1; /* what has waited in a queue is taken for younger than it is */
+#endif
+        if
+        :: may_not_claim(r, n) -> R.is_refused = true
+        :: else -> owner = r; opened = n; publish(TAKEOVER, r, n)
+        fi;
+        n = 0 }
     :: atomic { !link_is_down[r] && commands[r]?[CHECK, _, _] -> /* GET owner */
         commands[r]?_, _, _;
-        R.read_owner = owner; R.is_checked = true }
+        R.read_owner = owner }
     :: atomic { !link_is_down[r] && commands[r]?[PLACE, _, _] -> /* GET ack */
         commands[r]?_, _, _;
         R.read_ack = ack }
@@ -300,15 +355,16 @@ end:
         commands[r]?_, _, _;
         R.read_upto = newest; R.is_answered = true }
 
-    :: atomic { !link_is_down[r] && commands[r]?[STORE, _, _] -> /* SET ack [archive.store] */
-        commands[r]?_, place, _;
-        ack = place;
-        place = 0 }
-    :: atomic { !link_is_down[r] && commands[r]?[LEAVE, _, _] -> /* DEL ack if owner, and PUBLISH [archive.leave] */
-        commands[r]?_, place, _;
-        if :: place == 1 && owner == r -> ack = UNKNOWN :: else fi;
-        publish(LEFT, r);
-        place = 0 }
+    :: atomic { !link_is_down[r] && commands[r]?[STORE, _, _] -> /* SET ack, unless it is another's [archive.store] */
+        commands[r]?_, place, n;
+        if :: may_store(r) -> ack = place :: else fi;
+        if :: n != NO_SOCKET && n >= page_since -> is_known = true :: else fi;
+        place = 0; n = 0 }
+    :: atomic { !link_is_down[r] && commands[r]?[LEAVE, _, _] -> /* DEL ack, and PUBLISH [archive.leave] */
+        commands[r]?_, n, place;
+        if :: place == 1 && may_delete(r, n) -> ack = UNKNOWN :: else fi;
+        publish(LEFT, r, n);
+        place = 0; n = 0 }
     od
 }
 
@@ -334,41 +390,51 @@ end:
 #else
     :: atomic { R.catchup != CAUGHT_UP && !R.is_asked && R.has_from && R.subscription == SUB_ACTIVE && len(commands[r]) < 4 ->
 #endif
-        R.is_asked = true;
-        R.read_owner = r;
         if
-#ifdef CLAIM_AGAIN
-        :: R.claim != CLAIM_HELD -> R.claim = CLAIM_SENT; commands[r]!CLAIM(0, false)
-        :: R.claim == CLAIM_HELD -> commands[r]!CHECK(0, false)
+        :: R.catchup == NEW && !receives(r) -> give_away(r) /* whoever it was for has gone */
+        :: else ->
+            R.is_asked = true;
+            R.read_owner = r;
+            R.asked_for = receiver(r);
+            if
+            :: R.asked_for == NO_SOCKET -> commands[r]!CHECK(0, 0)
+#ifdef CLAIM_ONCE
+            :: R.asked_for != NO_SOCKET && R.catchup == OUTAGE -> R.claim = CLAIM_IN_FORCE
+            :: R.asked_for != NO_SOCKET && R.catchup != OUTAGE ->
 #else
-        :: R.claim == CLAIM_NONE -> R.claim = CLAIM_SENT; commands[r]!CLAIM(0, false)
-#ifndef CHECK_NOTHING
-        :: R.claim != CLAIM_NONE -> commands[r]!CHECK(0, false)
-#else
-        :: R.claim != CLAIM_NONE
+            :: R.asked_for != NO_SOCKET ->
 #endif
-#endif
-        fi;
-        commands[r]!PLACE(0, false); commands[r]!ON(0, false) }
+                R.claim = CLAIM_SENT; R.claimed = R.asked_for;
+                commands[r]!CLAIM(R.asked_for, 0)
+            fi;
+            commands[r]!PLACE(0, 0); commands[r]!ON(0, 0)
+        fi }
 
     /* What was read, then what came meanwhile, but for what both brought. [relay_read_on] */
     :: atomic { R.is_answered ->
         if
-        :: R.read_owner == NOBODY -> /* its claim was lost with the connection: it claims again */
-            R.claim = CLAIM_NONE;
-            R.is_asked = false; R.is_answered = false; R.read_owner = 0; R.read_ack = 0; R.read_upto = 0
-        :: R.read_owner != NOBODY && R.read_owner != r -> give_away(r)
+        :: receives(r) && R.asked_for != R.top -> /* a newer socket has come meanwhile: it claims for that one */
+            R.is_asked = false; R.is_answered = false; R.asked_for = NO_SOCKET;
+            R.is_refused = false; R.read_listeners = false; R.read_owner = 0; R.read_ack = 0; R.read_upto = 0
+        :: !(receives(r) && R.asked_for != R.top) &&
+           (R.is_refused || (R.asked_for == NO_SOCKET && R.read_owner != r && R.read_owner != NOBODY)) -> give_away(r)
         :: else ->
-            if :: R.is_checked -> R.claim = CLAIM_HELD; R.is_checked = false :: else fi;
             if
             :: R.catchup == NEW ->
                 R.place = R.read_ack;
+                R.has_listeners = R.read_listeners;
                 p = R.from;
                 if :: is_unplaced(r) -> TOP.start = beginning(p) :: else fi /* [resume_prepare] */
+#ifndef TRUST_ITSELF
+            :: R.catchup != NEW && is_unplaced(r) && R.read_owner != r && R.read_owner != NOBODY ->
+                R.place = R.read_ack; /* it was another's meanwhile, which knows better */
+                R.has_listeners = R.read_listeners;
+                R.has_placed = false
+#endif
             :: else
             fi;
 #ifdef READ_NO_GAP
-            p = (R.catchup == GAP -> R.read_upto + 1 : tail(r) + 1);
+            p = (R.catchup == OUTAGE -> R.read_upto + 1 : tail(r) + 1);
 #else
             p = tail(r) + 1;
 #endif
@@ -384,7 +450,7 @@ end:
             end_catchup(r)
         fi;
 #ifdef SUBSCRIBE_LAST
-        if :: R.has_log && R.subscription == SUB_NONE -> R.subscription = SUB_ASKED; R.claim = CLAIM_HELD :: else fi
+        if :: R.has_log && R.subscription == SUB_NONE -> R.subscription = SUB_ASKED; R.claim = CLAIM_IN_FORCE :: else fi
 #endif
         }
 
@@ -399,32 +465,32 @@ end:
         :: what == EVENT && R.catchup == CAUGHT_UP -> /* [relay_receive, delivery_append] */
             if
             :: is_new(id, tail(r)) ->
-                assert(who == r || R.top == NO_SOCKET || TOP.state != LIVE); /* ONE LIVE */
+                assert(!has_top(r) || TOP.state != LIVE || who <= R.top); /* ONE LIVE */
                 append(r, id)
             :: else /* it was read before it came */
             fi
-        :: what == TAKEOVER && id == r -> R.claim = CLAIM_HELD
+        :: what == TAKEOVER && id == r ->
+            if :: R.claim == CLAIM_SENT && is_awaited(r, who) -> R.claim = CLAIM_IN_FORCE :: else fi
         :: what == TAKEOVER && id != r ->
 #ifdef NEVER_SILENT
             skip
 #else
-#ifdef OBEY_ANY_TAKEOVER
-            give_away(r)
-#else
             if
-            :: is_claimed(r) -> give_away(r)
-            :: else /* it is older than the claim of this relay */
+#ifdef OBEY_ANY_TAKEOVER
+            :: R.claim != CLAIM_IN_FORCE -> give_away(r)
+#endif
+            :: R.claim == CLAIM_IN_FORCE -> give_away(r) /* [lifetime_taken_over] */
+            :: else /* the answer to its own claim will tell */
             fi
 #endif
-#endif
-        :: what == LEFT && id != r -> R.is_forgotten = R.is_forgotten || is_unplaced(r) /* [resume_forget] */
+        :: what == LEFT && id != r -> R.is_forgotten = R.is_forgotten || may_forget(r) /* [resume_forget] */
         :: what == LEFT && id == r
         fi;
         what = 0; id = 0; who = 0 }
 
     /* The log here is whole, and there is nothing to replay, or nobody could still say that the page has gone, or
      * RELAY_PLACING_MS are over. [resume_place] */
-    :: atomic { has_top(r) && TOP.state == HELD && R.catchup != NEW &&
+    :: atomic { has_top(r) && TOP.state == HELD && is_whole(r) &&
                 (nothing_to_replay(r) || (!an_older_is_here(r) && !R.has_listeners) || placing_time_is_over) ->
         place_top(r) }
 
@@ -449,8 +515,8 @@ end:
         R.place = TOP.received;
         R.store = true }
     /* [acks_store_due] */
-    :: atomic { R.store && !link_is_down[r] && !commands[r]??[STORE, _, _] && len(commands[r]) < 6 ->
-        commands[r]!STORE(R.place, R.store_first);
+    :: atomic { R.store && !link_is_down[r] && !commands[r]??[STORE, _, _] && len(commands[r]) < 7 ->
+        commands[r]!STORE(R.place, (R.store_first -> R.top : NO_SOCKET));
         R.store = false; R.store_first = false }
 
     /* A close frame with 1001. [relay_page_left] */
@@ -460,14 +526,14 @@ end:
         do :: !(sock[i].leaves && sock[i].relay == r) -> i++ :: else -> break od;
         sock[i].leaves = false;
 #ifndef FORGET_NOTHING
-        assert(len(commands[r]) < 7);
+        assert(len(commands[r]) < 8);
         if
         :: sock[i].state == SILENT || sock[i].state == CLOSED ->
-            commands[r]!LEAVE(0, false);
-            R.is_forgotten = R.is_forgotten || is_unplaced(r)
+            commands[r]!LEAVE(i, 0);
+            R.is_forgotten = R.is_forgotten || (is_unplaced(r) && is_predecessor(i, r))
         :: else ->
-            commands[r]!LEAVE(1, false);
-            R.is_forgotten = true; R.place = UNKNOWN; R.store = false; R.store_first = false
+            commands[r]!LEAVE(i, 1);
+            R.is_forgotten = false; R.place = UNKNOWN; R.store = false; R.store_first = false
         fi;
 #endif
         close_socket(i);
@@ -475,30 +541,10 @@ end:
     od
 }
 
-/* What is under way for the last socket. */
-#define last_relay  relays[sock[connects - 1].relay]
-#define is_cut_off  link_is_down[sock[connects - 1].relay]
-#define its_commands commands[sock[connects - 1].relay]
 #ifdef IMPATIENT_CLIENT
-#define is_seen_to true
+#define may_come_back true
 #else
-#define is_seen_to (connects == 0 || (is_cut_off && last_relay.catchup != NEW) || \
-                    ((told == UNKNOWN || !a_page_is_leaving) && \
-                     last_relay.catchup == CAUGHT_UP && !last_relay.store_first && last_relay.claim != CLAIM_SENT && \
-                     !a_store_is_late && !channel[0]??[TAKEOVER, _, _] && !channel[1]??[TAKEOVER, _, _] && \
-                     !is_unplaced_last))
-#ifdef IMPATIENT_STORES
-#define a_store_is_late its_commands??[STORE, _, true]
-#else
-#define a_store_is_late (commands[0]??[STORE, _, _] || commands[1]??[STORE, _, _])
-#endif
-#define is_unplaced_last (sock[connects - 1].state == WAITING || sock[connects - 1].state == HELD)
-#endif
-
-#ifdef ANY_RELAY
-#define is_ready(r) true
-#else
-#define is_ready(r) (!link_is_down[r] && relays[r].catchup != GAP) /* [relay_is_caught_up] */
+#define may_come_back (told == UNKNOWN || is_known)
 #endif
 
 proctype client()
@@ -507,27 +553,25 @@ proctype client()
 end:
     do
     /* It comes, or comes back, to either relay. */
-    :: atomic { page == NO_SOCKET && connects < CONNECTS && is_seen_to && (is_ready(0) || is_ready(1)) ->
+    :: atomic { page == NO_SOCKET && connects < CONNECTS && may_come_back ->
         page = connects;
         connects++;
         if
-        :: is_ready(0) -> attach(0, page)
-        :: is_ready(1) && connects > 1 -> attach(1, page) /* the first comes to relay 0: they are alike */
+        :: attach(0, page)
+        :: connects > 1 -> attach(1, page) /* the first comes to relay 0: they are alike */
         fi }
     /* Its network is cut; no relay knows. */
     :: atomic { page != NO_SOCKET && connects < CONNECTS && !is_calm ->
         page = NO_SOCKET }
     /* Its page is loaded anew: the old one sends 1001, which may arrive before or after the new one's socket. */
-    :: atomic { page != NO_SOCKET && connects < CONNECTS && reloads < RELOADS && !is_calm && is_seen_to && !link_is_down[sock[page].relay] ->
+    :: atomic { page != NO_SOCKET && connects < CONNECTS && reloads < RELOADS && !is_calm && !link_is_down[sock[page].relay] ->
         reloads++;
         sock[page].leaves = true;
-        page = NO_SOCKET; page_is_new = true; told = UNKNOWN; has = 0 }
+        page = NO_SOCKET; page_is_new = true; told = UNKNOWN; has = 0;
+        page_since = connects; is_known = false }
     :: atomic { !is_calm -> is_calm = true }
     od
 }
-
-/* What befalls a relay before it has stored the first place of a new page is not looked at: then nobody knows the page. */
-#define has_stored_first(r) (R.catchup == CAUGHT_UP && !is_unplaced(r) && !R.store_first && !commands[r]??[STORE, _, true])
 
 /* A relay's connections to Redis are lost, and come back. */
 proctype network(byte r)
@@ -535,24 +579,24 @@ proctype network(byte r)
     byte i, p;
 end:
     do
-    :: atomic { outages < OUTAGES && connects > 0 && !is_calm && !link_is_down[r] && !a_page_is_leaving &&
-                has_stored_first(r) -> /* [relay_link_down] */
+    :: atomic { outages < OUTAGES && connects > 0 && !is_calm && !link_is_down[r] && !a_page_is_leaving -> /* [relay_link_down] */
         outages++;
         link_is_down[r] = true;
         listens[r] = false;
         do :: nempty(channel[r]) -> channel[r]?_, _, _ :: empty(channel[r]) -> break od;
+        if :: has_top(r) && commands[r]??[STORE, _, eval(R.top)] -> R.store_first = true :: else fi;
         do :: nempty(commands[r]) -> commands[r]?_, _, _ :: empty(commands[r]) -> break od;
-        R.subscription = SUB_NONE;
+        R.subscription = SUB_NONE; R.claim = CLAIM_NONE;
         if
-        :: R.catchup == NEW && R.is_asked && R.has_from && !R.is_answered -> commands[r]!CLAIM(0, false) /* again [archive_go_on] */
-        :: else
-        fi;
-        if
-        :: R.has_log && R.catchup != NEW -> end_catchup(r); begin_catchup(r, GAP)
+        :: R.has_log && R.catchup != NEW -> end_catchup(r); begin_catchup(r, OUTAGE)
         :: R.has_log && R.catchup == NEW -> /* what was the newest entry then stays known [catchup_restart] */
+#ifdef READ_NEWEST_AGAIN
+            end_catchup(r); R.catchup = NEW
+#else
             i = R.from; p = R.has_from;
             end_catchup(r); R.catchup = NEW; R.from = i; R.has_from = p;
             i = 0; p = 0
+#endif
         :: else
         fi;
         if :: R.place != UNKNOWN -> R.store = true :: else fi }
@@ -562,7 +606,7 @@ end:
 
     /* A relay dies, and one with another name starts in its place. */
     :: atomic { deaths < DEATHS && !is_calm && !link_is_down[r] && !a_page_is_leaving && connects < CONNECTS &&
-                has_stored_first(r) ->
+                may_come_back ->
         deaths++;
         if :: page != NO_SOCKET && sock[page].relay == r -> page = NO_SOCKET :: else fi;
         i = 0;
@@ -593,6 +637,6 @@ init
     assert(newest == EVENTS && page != NO_SOCKET && sock[page].state == LIVE);
     assert(has == EVENTS);
     assert(is_live(0) + is_live(1) + is_live(2) == 1);
-    assert(owner == sock[page].relay);
+    assert(owner == sock[page].relay && opened == page);
     assert(empty(commands[0]) && empty(commands[1]))
 }

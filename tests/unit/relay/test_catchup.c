@@ -453,7 +453,7 @@ static void what_was_missed_without_a_connection_is_read_when_it_is_back(void **
     core_script_unheard(&core, "a", "executed node=3");
     core_archived(&core);
     core_link_up(&core);
-    expect_archived("on a from 1-0 check\n");
+    expect_archived("on a from 1-0 claim\n");
     core_script(&core, "a", "executed node=4");
     expect_got(&a, "executed node=1\nexecuted node=2\nexecuted node=3\nexecuted node=4\n");
     assert_true(relay_is_caught_up(&core.relay));
@@ -513,6 +513,7 @@ static void a_session_that_another_relay_took_meanwhile_is_given_up(void **state
     core_open(&core, &a, "a");
     core_link_down(&core);
     strcpy(core_stored(&core, "a")->owner, "them");
+    core_stored(&core, "a")->opened_ms = core.now_ms + 1;
     core_script_unheard(&core, "a", "executed node=1");
     core_link_up(&core);
     core_script(&core, "a", "executed node=2");
@@ -520,6 +521,19 @@ static void a_session_that_another_relay_took_meanwhile_is_given_up(void **state
     expect_got(&a, "");
     expect_notes("taken over a\n");
     assert_true(relay_is_caught_up(&core.relay));
+}
+
+static void an_older_claim_of_another_relay_is_no_takeover(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_link_down(&core);
+    strcpy(core_stored(&core, "a")->owner, "them");
+    core_stored(&core, "a")->opened_ms = core.now_ms - 1;
+    core_link_up(&core);
+    core_script(&core, "a", "executed node=2");
+    expect_got(&a, "executed node=2\n");
+    expect_notes("");
 }
 
 static void a_socket_that_joins_without_a_connection_claims_its_session(void **state)
@@ -661,6 +675,7 @@ int main(void)
         STORY(it_is_ready_only_when_every_gap_is_closed),
         STORY(a_connection_that_is_lost_again_begins_anew),
         STORY(a_session_that_another_relay_took_meanwhile_is_given_up),
+        STORY(an_older_claim_of_another_relay_is_no_takeover),
         STORY(a_socket_that_joins_without_a_connection_claims_its_session),
         STORY(an_idle_session_claims_nothing_until_it_has_a_socket),
         STORY(a_redis_that_lost_its_data_is_told_and_live_goes_on),

@@ -1,4 +1,5 @@
 /* What Redis keeps of sessions, asked of a real one: the core is a recorder of answers. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 #define LATEST  CHANNEL ":latest"
 #define ACK     CHANNEL ":ack"
 #define OWNER   CHANNEL ":owner"
+#define OTHER   "0123456789abcdef" /* another relay */
 #define TTL_MS  60000
 #define TOLD    8192
 
@@ -39,7 +41,7 @@ struct fixture {
 
 /* What the core was told, a line each. */
 static char told[TOLD];
-static int answers, losses;
+static int answers, losses, stored_again;
 static uint64_t not_awaited; /* a ticket */
 
 __attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
@@ -84,7 +86,7 @@ void relay_read_on(struct relay *r, struct span sid, uint64_t ticket, const stru
     stream_id_format(reading->ack, id);
     tell("%s owner=%s ack=%s", reading->is_last ? " last" : "", owners[reading->owner],
          reading->has_ack ? id : "none");
-    tell("%s", reading->has_listeners ? " listeners" : "");
+    tell("%s%s", reading->is_refused ? " refused" : "", reading->has_listeners ? " listeners" : "");
     for (size_t i = 0; i < reading->latest_count; i++)
         tell(" latest=%.*s", (int)reading->latest[i].len, reading->latest[i].bytes);
     tell("\n");
@@ -102,6 +104,13 @@ void relay_data_lost(struct relay *r)
 {
     (void)r;
     losses++;
+}
+
+void relay_store_again(struct relay *r, uint64_t now_ms)
+{
+    (void)r;
+    (void)now_ms;
+    stored_again++;
 }
 
 static struct fixture *of_user(struct commands_user *user)
@@ -135,7 +144,7 @@ static int set_up(void **state)
 {
     struct fixture *f = *state = calloc(1, sizeof *f);
     told[0] = '\0';
-    answers = losses = 0;
+    answers = losses = stored_again = 0;
     not_awaited = UINT64_MAX;
     redis_server_start(&f->server, NULL);
     listen_to_channel(f);
@@ -199,6 +208,12 @@ static void await_or_fail(struct fixture *f, bool (*is_done)(void *arg), const c
         fail_msg("waited in vain for %s; told:\n%slog:\n%s", what, told, f->log);
 }
 
+/* Until all that was sent is answered. */
+static void settle(struct fixture *f)
+{
+    await_or_fail(f, is_quiet, "the replies");
+}
+
 static void open_archive(struct fixture *f)
 {
     commands_init(&f->commands, &f->config, &f->user);
@@ -213,6 +228,7 @@ static struct archive *open_connected(void **state)
     struct fixture *f = *state;
     open_archive(f);
     await_or_fail(f, is_up, "the connection");
+    settle(f); /* it has the scripts */
     return &f->archive.port;
 }
 
@@ -225,12 +241,6 @@ static void expect_told(struct fixture *f, int count, const char *text)
     assert_int_equal(answers, count);
     told[0] = '\0';
     answers = 0;
-}
-
-/* Until all that was sent is answered. */
-static void settle(struct fixture *f)
-{
-    await_or_fail(f, is_quiet, "the replies");
 }
 
 /* Writes what was asked, and reads nothing: Redis is paused, or this is one turn of the loop. */
@@ -291,6 +301,41 @@ static struct stream_id id(uint64_t ms, uint64_t n)
     return (struct stream_id){ms, n};
 }
 
+static uint64_t redis_now_ms(struct fixture *f)
+{
+    redisReply *time = redis_server_do(&f->server, "TIME");
+    uint64_t ms =
+        strtoull(time->element[0]->str, NULL, 10) * 1000 + strtoull(time->element[1]->str, NULL, 10) / 1000;
+    freeReplyObject(time);
+    return ms;
+}
+
+static void set_owner(struct fixture *f, const char *name, uint64_t opened_ms)
+{
+    char value[64];
+    snprintf(value, sizeof value, "%s %" PRIu64, name, opened_ms);
+    freeReplyObject(redis_server_do(&f->server, "SET " OWNER " %s", value));
+}
+
+/* When the newest socket of the session was opened, by Redis' clock. */
+static uint64_t expect_owner(struct fixture *f, const char *name)
+{
+    redisReply *reply = redis_server_do(&f->server, "GET " OWNER);
+    assert_int_equal(reply->type, REDIS_REPLY_STRING);
+    assert_true(reply->len > ARCHIVE_NAME_LEN + 1);
+    reply->str[ARCHIVE_NAME_LEN] = '\0';
+    assert_string_equal(reply->str, name);
+    uint64_t opened_ms = strtoull(reply->str + ARCHIVE_NAME_LEN + 1, NULL, 10);
+    freeReplyObject(reply);
+    return opened_ms;
+}
+
+/* By the clock of the core: so long ago. */
+static uint64_t ago(struct fixture *f, uint64_t ms)
+{
+    return uv_now(&f->loop) - ms;
+}
+
 static void fill_log(struct fixture *f, int count)
 {
     for (int i = 1; i <= count; i++) {
@@ -327,13 +372,13 @@ static void log_longer_than_a_page_is_read_page_by_page(void **state)
     assert_non_null(strstr(told, " 65-1=N\n"));
     told[0] = '\0';
     answers = 0;
-    a->read_on(a, span_str("s"), id(64, 1), JOIN_NONE, 2);
+    a->read_on(a, span_str("s"), id(64, 1), JOIN_NONE, 0, 2);
     await_or_fail(f, is_answered, "an answer");
     assert_non_null(strstr(told, "s 2 on 64-1=M 65-1=N "));
     assert_non_null(strstr(told, " 127-1=X owner="));
     told[0] = '\0';
     answers = 0;
-    a->read_on(a, span_str("s"), id(127, 1), JOIN_NONE, 3);
+    a->read_on(a, span_str("s"), id(127, 1), JOIN_NONE, 0, 3);
     expect_told(f, 1, "s 3 on 127-1=X 128-1=Y last owner=? ack=none\n");
 }
 
@@ -358,8 +403,8 @@ static void all_that_is_known_of_a_session_comes_in_one_answer(void **state)
     fill_log(f, 3);
     do_in_redis(f, "HSET " LATEST " progress P preview Q");
     do_in_redis(f, "SET " ACK " 2-1");
-    a->read_on(a, span_str("s"), id(2, 1), JOIN_NONE, 5);
-    a->read_on(a, span_str("unknown"), STREAM_ID_NONE, JOIN_NONE, 6);
+    a->read_on(a, span_str("s"), id(2, 1), JOIN_NONE, 0, 5);
+    a->read_on(a, span_str("unknown"), STREAM_ID_NONE, JOIN_NONE, 0, 6);
     expect_told(f, 2,
                 "s 5 on 2-1=C 3-1=D last owner=? ack=2-1 latest=P latest=Q\nunknown 6 on last owner=? "
                 "ack=none\n");
@@ -371,7 +416,7 @@ static void client_that_has_had_nothing_has_a_place(void **state)
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
     do_in_redis(f, "SET " ACK " 0-0");
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 0, 1);
     expect_told(f, 1, "s 1 on last owner=? ack=0-0\n");
 }
 
@@ -380,41 +425,137 @@ static void another_listener_on_the_channel_is_told(void **state)
 {
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 0, 1);
     expect_told(f, 1, "s 1 on last owner=? ack=none\n");
     redisContext *second = redisConnectUnix(f->server.socket);
     freeReplyObject(redisCommand(second, "SUBSCRIBE %s", CHANNEL));
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 2);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 0, 2);
     expect_told(f, 1, "s 2 on last owner=? ack=none listeners\n");
     redisFree(second);
 }
+
+/* Whatever the machine is busy with, it is not busy for so long. */
+#define LONG_MS 100000
 
 static void claim_is_stored_and_told(void **state)
 {
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
-    do_in_redis(f, "SET " OWNER " other");
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, 1);
-    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
-    expect_key(f, OWNER, f->name);
+    uint64_t before_ms = redis_now_ms(f);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, LONG_MS), 1);
+    expect_told(f, 1, "s 1 on last owner=nobody ack=none\n");
+    assert_in_range(expect_owner(f, f->name), before_ms - LONG_MS, redis_now_ms(f) - LONG_MS);
     expect_expiry(f, OWNER);
     expect_heard(f, "relay.takeover");
     expect_silence(f);
+}
+
+static void newer_socket_takes_the_session_over(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    uint64_t now_ms = redis_now_ms(f);
+    set_owner(f, OTHER, now_ms - LONG_MS);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 1);
+    expect_told(f, 1, "s 1 on last owner=another ack=none\n");
+    assert_true(expect_owner(f, f->name) >= now_ms);
+    expect_expiry(f, OWNER);
+    expect_heard(f, "relay.takeover");
+}
+
+static void claim_for_an_older_socket_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    uint64_t theirs_ms = redis_now_ms(f) - LONG_MS / 2;
+    set_owner(f, OTHER, theirs_ms);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, LONG_MS), 1);
+    expect_told(f, 1, "s 1 on last owner=another ack=none refused\n");
+    assert_int_equal(expect_owner(f, OTHER), theirs_ms);
+    assert_int_equal(redis_server_count(&f->server, "PTTL " OWNER), -1);
+    expect_silence(f);
+    assert_int_equal(f->relay.metrics.redis_errors, 0);
+}
+
+/* Whatever the time of the first one was: an outage makes it be claimed again. */
+static void own_session_is_claimed_and_told_again(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    for (unsigned i = 1; i <= 2; i++) {
+        a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, i * LONG_MS), i);
+        settle(f);
+        expect_heard(f, "relay.takeover");
+        assert_true(expect_owner(f, f->name) <= redis_now_ms(f) - i * LONG_MS);
+    }
+    expect_told(f, 2, "s 1 on last owner=nobody ack=none\ns 2 on last owner=us ack=none\n");
+    expect_silence(f);
+}
+
+/* The script by itself: only so is a claim as old as another to the millisecond. A socket of before 1970 is as old as one of
+ * its first moment. */
+static void claim_for_a_socket_as_old_as_the_owners_is_granted(void **state)
+{
+    struct fixture *f = *state;
+    open_connected(state);
+    set_owner(f, OTHER, 0);
+    redisReply *reply = redis_server_do(&f->server, "EVALSHA %s 1 %s %s 99999999999999 1000 %s told",
+                                        claim_lua_sha1, OWNER, f->name, CHANNEL);
+    assert_int_equal(reply->element[1]->integer, 0);
+    assert_int_equal(expect_owner(f, f->name), 0);
+    set_owner(f, OTHER, 1);
+    freeReplyObject(reply);
+    reply = redis_server_do(&f->server, "EVALSHA %s 1 %s %s 99999999999999 1000 %s told", claim_lua_sha1,
+                            OWNER, f->name, CHANNEL);
+    assert_int_equal(reply->element[1]->integer, 1);
+    assert_int_equal(expect_owner(f, OTHER), 1);
+    freeReplyObject(reply);
+}
+
+/* The clock of Redis was set back, or a replica's is late: what nobody can have opened yet refuses nobody. */
+static void owner_of_a_time_to_come_is_taken_over(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    set_owner(f, OTHER, redis_now_ms(f) + LONG_MS);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 1);
+    expect_told(f, 1, "s 1 on last owner=another ack=none\n");
+    expect_owner(f, f->name);
+}
+
+static void owner_that_is_none_is_nobody_and_counted(void **state)
+{
+    static const char *const values[] = {
+        "other",     OTHER, OTHER " ", OTHER " 99999999999999999", OTHER "0 1", "0123456789abcdeg 1",
+        OTHER " 1x", " ",   ""};
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    for (unsigned i = 0; i < sizeof values / sizeof *values; i++)
+        for (unsigned join = JOIN_CLAIM; join <= JOIN_CHECK; join++) {
+            freeReplyObject(redis_server_do(&f->server, "SET " OWNER " %s", values[i]));
+            f->relay.metrics.redis_errors = 0;
+            a->read_on(a, span_str("s"), STREAM_ID_NONE, join, ago(f, LONG_MS), 1);
+            expect_told(f, 1, "s 1 on last owner=nobody ack=none\n");
+            assert_int_equal(f->relay.metrics.redis_errors, 1);
+            if (join == JOIN_CLAIM)
+                expect_owner(f, f->name);
+        }
 }
 
 static void owner_is_checked_and_not_changed(void **state)
 {
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 0, 1);
     expect_told(f, 1, "s 1 on last owner=nobody ack=none\n");
-    do_in_redis(f, "SET " OWNER " other");
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 2);
+    set_owner(f, OTHER, 7);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 0, 2);
     expect_told(f, 1, "s 2 on last owner=another ack=none\n");
-    expect_key(f, OWNER, "other");
-    freeReplyObject(redis_server_do(&f->server, "SET %s %s", OWNER, f->name));
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 3);
+    assert_int_equal(expect_owner(f, OTHER), 7);
+    set_owner(f, f->name, 8);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 0, 3);
     expect_told(f, 1, "s 3 on last owner=us ack=none\n");
+    assert_int_equal(expect_owner(f, f->name), 8);
     expect_silence(f);
 }
 
@@ -430,29 +571,46 @@ static void expect_monitored(redisContext *monitor, const char *const *want, siz
     }
 }
 
+/* Up to this one, which a script runs. */
+static void expect_run_by_script(redisContext *monitor, const char *last)
+{
+    bool is_last = false;
+    while (!is_last) {
+        redisReply *line = NULL;
+        assert_int_equal(redisGetReply(monitor, (void **)&line), REDIS_OK);
+        assert_non_null(strstr(line->str, " lua] "));
+        is_last = strstr(line->str, last);
+        freeReplyObject(line);
+    }
+}
+
+static redisContext *watch(struct fixture *f)
+{
+    redisContext *monitor = redisConnectUnix(f->server.socket);
+    redisSetTimeout(monitor, (struct timeval){.tv_sec = 10});
+    freeReplyObject(redisCommand(monitor, "MONITOR"));
+    return monitor;
+}
+
 static void reading_on_has_its_effects_in_this_order(void **state)
 {
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
-    redisContext *monitor = redisConnectUnix(f->server.socket);
-    char set[128], publish[128];
-    snprintf(set, sizeof set, "\"SET\" \"" OWNER "\" \"%s\" \"PX\" \"60000\"", f->name);
-    snprintf(publish, sizeof publish,
-             "\"PUBLISH\" \"" CHANNEL "\" \"\\x82\\xa4type\\xaerelay.takeover\\xa4data\\x81\\xa2by\\xb0%s\"",
-             f->name);
-    const char *const want[] = {"\"PUBSUB\" \"NUMSUB\" \"" CHANNEL "\"",
-                                "\"MULTI\"",
-                                set,
-                                publish,
-                                "\"EXEC\"",
-                                "\"GET\" \"" ACK "\"",
-                                "\"XRANGE\" \"" LOG "\" \"5-7\" \"+\" \"COUNT\" \"64\"",
-                                "\"HGETALL\" \"" LATEST "\""};
-    redisSetTimeout(monitor, (struct timeval){.tv_sec = 10});
-    freeReplyObject(redisCommand(monitor, "MONITOR"));
-    a->read_on(a, span_str("s"), id(5, 7), JOIN_CLAIM, 1);
-    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
-    expect_monitored(monitor, want, sizeof want / sizeof *want);
+    redisContext *monitor = watch(f);
+    char claim[512];
+    snprintf(claim, sizeof claim,
+             "\"EVALSHA\" \"%s\" \"1\" \"" OWNER "\" \"%s\" \"12345\" \"60000\" \"" CHANNEL
+             "\" \"\\x82\\xa4type\\xaerelay.takeover\\xa4data\\x81\\xa2by\\xb0%s\"",
+             claim_lua_sha1, f->name, f->name);
+    const char *const want[] = {"\"PUBSUB\" \"NUMSUB\" \"" CHANNEL "\"", claim};
+    const char *const after[] = {"\"GET\" \"" ACK "\"",
+                                 "\"XRANGE\" \"" LOG "\" \"5-7\" \"+\" \"COUNT\" \"64\"",
+                                 "\"HGETALL\" \"" LATEST "\""};
+    a->read_on(a, span_str("s"), id(5, 7), JOIN_CLAIM, ago(f, 12345), 1);
+    expect_told(f, 1, "s 1 on last owner=nobody ack=none\n");
+    expect_monitored(monitor, want, 2);
+    expect_run_by_script(monitor, "\"PUBLISH\" ");
+    expect_monitored(monitor, after, 3);
     redisFree(monitor);
 }
 
@@ -473,7 +631,7 @@ static void what_is_asked_in_one_turn_goes_out_in_one_write(void **state)
     struct archive *a = open_connected(state);
     long long before = server_stat(f, "total_reads_processed:");
     for (unsigned i = 0; i < 20; i++)
-        a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, i);
+        a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), i);
     f->wanted = 20;
     await_or_fail(f, is_answered, "answers");
     assert_int_equal(server_stat(f, "total_reads_processed:") - before, 2);
@@ -497,8 +655,8 @@ static void answer_waits_for_the_messages_before_it(void **state)
     struct archive *a = open_connected(state);
     f->archive.context.marker = &marker.port;
     fill_log(f, 1);
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 1);
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 2);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 0, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 0, 2);
     settle(f);
     assert_int_equal(marker.set, 2);
     assert_int_equal(answers, 0);
@@ -520,12 +678,16 @@ static void keys_of_another_type_are_stepped_over_and_counted(void **state)
     do_in_redis(f, "SET " LATEST " text");
     do_in_redis(f, "LPUSH " ACK " text");
     do_in_redis(f, "LPUSH " OWNER " text");
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 1);
-    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 0, 1);
+    expect_told(f, 1, "s 1 on last owner=nobody ack=none\n");
     assert_int_equal(f->relay.metrics.redis_errors, 4);
     a->read_back(a, span_str("s"), STREAM_ID_MAX, 2);
     expect_told(f, 1, "s 2 back last\n");
     assert_int_equal(f->relay.metrics.redis_errors, 5);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 3);
+    expect_told(f, 1, "s 3 on last owner=nobody ack=none\n");
+    assert_int_equal(f->relay.metrics.redis_errors, 9);
+    expect_owner(f, f->name);
 }
 
 static void place_that_is_none_is_unknown(void **state)
@@ -533,7 +695,7 @@ static void place_that_is_none_is_unknown(void **state)
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
     do_in_redis(f, "SET " ACK " nonsense");
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 0, 1);
     expect_told(f, 1, "s 1 on last owner=? ack=none\n");
     assert_int_equal(f->relay.metrics.redis_errors, 1);
 }
@@ -561,16 +723,21 @@ static void flood_of_errors_is_told_a_few_times_and_names_no_session(void **stat
     assert_int_equal(count_logged(f, "secret-session"), 0);
 }
 
+static void be_somebody(struct fixture *f, const char *rules)
+{
+    do_in_redis(f, rules);
+    f->config.user = "relay";
+    f->config.password = "pw";
+}
+
 static void what_the_user_may_not_read_is_empty(void **state)
 {
     struct fixture *f = *state;
-    do_in_redis(f, "ACL SETUSER relay on >pw ~* &* +@all -xrange -multi -@pubsub");
-    f->config.user = "relay";
-    f->config.password = "pw";
+    be_somebody(f, "ACL SETUSER relay on >pw ~* &* +@all -xrange -@pubsub");
     struct archive *a = open_connected(state);
     fill_log(f, 1);
     do_in_redis(f, "SET " ACK " 1-1");
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 0, 1);
     expect_told(f, 1, "s 1 on last owner=? ack=1-1\n");
     assert_int_equal(f->relay.metrics.redis_errors, 2);
 }
@@ -581,11 +748,95 @@ static void claim_is_told_when_redis_has_no_memory_left(void **state)
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
     do_in_redis(f, "CONFIG SET maxmemory 1");
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, 1);
-    expect_told(f, 1, "s 1 on last owner=? ack=none\n");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 1);
+    expect_told(f, 1, "s 1 on last owner=nobody ack=none\n");
     expect_key(f, OWNER, NULL);
     expect_heard(f, "relay.takeover");
-    assert_true(f->relay.metrics.redis_errors > 0);
+    expect_silence(f);
+    assert_int_equal(f->relay.metrics.redis_errors, 1);
+    assert_int_equal(count_logged(f, "claim of a session not stored"), 1);
+    assert_int_equal(count_logged(f, "OOM"), 1);
+}
+
+static void claim_is_told_when_the_user_may_not_store_it(void **state)
+{
+    struct fixture *f = *state;
+    be_somebody(f, "ACL SETUSER relay on >pw ~* &* +@all -set");
+    struct archive *a = open_connected(state);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 1);
+    expect_told(f, 1, "s 1 on last owner=nobody ack=none\n");
+    expect_key(f, OWNER, NULL);
+    expect_heard(f, "relay.takeover");
+    assert_int_equal(f->relay.metrics.redis_errors, 1);
+}
+
+static void claim_is_told_when_the_user_may_run_no_scripts(void **state)
+{
+    static const char *const rules[] = {"ACL SETUSER relay on >pw ~* &* +@all -evalsha",
+                                        "ACL SETUSER relay on >pw ~* &* +@all -script"};
+    struct fixture *f = *state;
+    be_somebody(f, rules[0]);
+    struct archive *a = open_connected(state);
+    for (size_t i = 0; i < 2; i++) {
+        be_somebody(f, rules[i]);
+        do_in_redis(f, "SCRIPT FLUSH");
+        a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 1);
+        expect_told(f, 1, "s 1 on last owner=? ack=none\n");
+        expect_heard(f, "relay.takeover");
+        a->store(a, span_str("s"), id(1, 1), false);
+        settle(f);
+        expect_silence(f);
+    }
+    int tries = stored_again;
+    a->store(a, span_str("s"), id(1, 1), false);
+    settle(f);
+    assert_int_equal(stored_again, tries);
+    assert_int_equal(count_logged(f, "script not loaded") > 0, 1);
+}
+
+static void scripts_that_redis_has_forgotten_are_given_to_it_again(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    fill_log(f, 1);
+    do_in_redis(f, "SCRIPT FLUSH");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 1);
+    a->read_on(a, span_str("t"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 2);
+    expect_told(f, 2, "s 1 on 1-1=B last owner=nobody ack=none\nt 2 on last owner=nobody ack=none\n");
+    expect_owner(f, f->name);
+    expect_heard(f, "relay.takeover");
+    expect_silence(f);
+    assert_int_equal(stored_again, 1);
+    assert_int_equal(f->relay.metrics.redis_errors, 0);
+}
+
+static void place_is_stored_again_when_redis_has_forgotten_the_scripts(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "SCRIPT FLUSH");
+    a->store(a, span_str("s"), id(1, 1), false);
+    a->store(a, span_str("t"), id(1, 1), true);
+    settle(f);
+    expect_key(f, ACK, NULL);
+    assert_int_equal(stored_again, 1);
+    assert_int_equal(losses, 0);
+    a->store(a, span_str("s"), id(1, 1), false);
+    settle(f);
+    expect_key(f, ACK, "1-1");
+    assert_int_equal(stored_again, 1);
+}
+
+static void page_that_leaves_is_forgotten_though_redis_has_forgotten_the_scripts(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "SCRIPT FLUSH");
+    do_in_redis(f, "SET " ACK " 1-1");
+    a->leave(a, span_str("s"), ago(f, 0), true);
+    settle(f);
+    expect_key(f, ACK, NULL);
+    expect_heard(f, "relay.left");
 }
 
 static void question_without_a_connection_is_answered_when_there_is_one(void **state)
@@ -595,7 +846,7 @@ static void question_without_a_connection_is_answered_when_there_is_one(void **s
     open_archive(f);
     struct archive *a = &f->archive.port;
     a->read_back(a, span_str("s"), STREAM_ID_MAX, 1);
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 2);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_NONE, 0, 2);
     expect_told(f, 2, "s 1 back 1-1=B last\ns 2 on 1-1=B last owner=? ack=none\n");
 }
 
@@ -606,7 +857,7 @@ static void question_whose_answer_is_lost_is_asked_again_and_answered_once(void 
     struct archive *a = open_connected(state);
     do_in_redis(f, "CLIENT PAUSE 60000");
     a->read_back(a, span_str("s"), STREAM_ID_MAX, 1);
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 2);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 0, 2);
     send_all(f);
     redis_server_kill(&f->server);
     await_or_fail(f, is_down, "the loss");
@@ -623,21 +874,59 @@ static void question_whose_answer_is_lost_is_asked_again_and_answered_once(void 
     assert_int_equal(answers, 0);
 }
 
+/* The third argument behind the key: how old the claim is. */
+static uint64_t claimed_age_ms(redisContext *monitor)
+{
+    const char *age = NULL;
+    uint64_t age_ms = 0;
+    while (!age) {
+        redisReply *line = NULL;
+        assert_int_equal(redisGetReply(monitor, (void **)&line), REDIS_OK);
+        const char *key = strstr(line->str, "\"EVALSHA\"") ? strstr(line->str, "\"" OWNER "\" ") : NULL;
+        age = key ? key + strlen("\"" OWNER "\" \"") + ARCHIVE_NAME_LEN + strlen("\" \"") : NULL;
+        age_ms = age ? strtoull(age, NULL, 10) : 0;
+        freeReplyObject(line);
+    }
+    return age_ms;
+}
+
+/* What has happened to Redis meanwhile makes the socket no younger. */
+static void claim_that_is_made_again_is_older(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    uint64_t opened_ms = ago(f, 0);
+    do_in_redis(f, "CLIENT PAUSE 60000");
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, opened_ms, 1);
+    send_all(f);
+    redis_server_kill(&f->server);
+    await_or_fail(f, is_down, "the loss");
+    redis_server_restart(&f->server);
+    redisContext *monitor = watch(f);
+    uv_update_time(&f->loop);
+    uint64_t back_ms = uv_now(&f->loop) - opened_ms;
+    expect_told(f, 1, "s 1 on last owner=nobody ack=none\n");
+    uint64_t age_ms = claimed_age_ms(monitor);
+    assert_true(back_ms > 0);
+    assert_in_range(age_ms, back_ms, uv_now(&f->loop) - opened_ms);
+    redisFree(monitor);
+}
+
 static void claim_that_nobody_awaits_any_more_is_not_made_again(void **state)
 {
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
     do_in_redis(f, "CLIENT PAUSE 60000");
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 1);
     send_all(f);
     redis_server_kill(&f->server);
     await_or_fail(f, is_down, "the loss");
     not_awaited = 1;
     redis_server_restart(&f->server);
-    do_in_redis(f, "SET " OWNER " other");
+    set_owner(f, OTHER, 1);
     expect_told(f, 1, "s 1 on last owner=? ack=none\n");
     settle(f);
-    expect_key(f, OWNER, "other");
+    assert_int_equal(expect_owner(f, OTHER), 1);
 }
 
 /* The first replies have come, the rest has not: nothing of them is left when it is asked again. */
@@ -648,7 +937,7 @@ static void half_an_answer_is_no_answer(void **state)
     fill_log(f, 2);
     do_in_redis(f, "HSET " LATEST " k NEWEST");
     do_in_redis(f, "SET " ACK " 1-1");
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CHECK, 0, 1);
     struct question *q = TAILQ_FIRST(&f->archive.asked);
     const redisReply early = {.type = REDIS_REPLY_ARRAY};
     q->command.on_reply(&q->command, &early); /* of NUMSUB, of no elements */
@@ -690,20 +979,60 @@ static void place_is_stored_for_a_time_to_live(void **state)
     assert_int_equal(losses, 0);
 }
 
-static void owner_lives_on_with_the_place_whoever_it_is(void **state)
+static void owner_lives_on_with_the_place(void **state)
 {
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
-    do_in_redis(f, "SET " OWNER " other PX 5000");
-    a->store(a, span_str("s"), id(1, 1), false);
-    a->store(a, span_str("s"), id(1, 1), true);
-    settle(f);
-    expect_key(f, OWNER, "other");
-    expect_expiry(f, OWNER);
+    for (int is_again = 0; is_again <= 1; is_again++) {
+        set_owner(f, f->name, 5);
+        redis_server_count(&f->server, "PEXPIRE " OWNER " 5000");
+        a->store(a, span_str("s"), id(1, 1), is_again);
+        settle(f);
+        assert_int_equal(expect_owner(f, f->name), 5);
+        expect_expiry(f, OWNER);
+    }
     do_in_redis(f, "DEL " OWNER);
     a->store(a, span_str("s"), id(1, 1), true);
     settle(f);
     expect_key(f, OWNER, NULL);
+}
+
+static void place_is_not_stored_late_over_that_of_another_relay(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    for (int is_again = 0; is_again <= 1; is_again++) {
+        do_in_redis(f, "FLUSHALL");
+        set_owner(f, OTHER, 1);
+        redis_server_count(&f->server, "PEXPIRE " OWNER " 5000");
+        a->store(a, span_str("s"), id(1, 1), is_again);
+        settle(f);
+        expect_key(f, ACK, NULL);
+        assert_in_range(redis_server_count(&f->server, "PTTL " OWNER), 0, 5000);
+    }
+    assert_int_equal(losses, 0);
+    assert_int_equal(f->relay.metrics.redis_errors, 0);
+}
+
+/* Whoever has put them there. */
+static void place_is_stored_over_what_is_none_and_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "LPUSH " OWNER " text");
+    do_in_redis(f, "LPUSH " ACK " text");
+    a->store(a, span_str("s"), id(1, 1), true);
+    settle(f);
+    expect_key(f, ACK, "1-1");
+    do_in_redis(f, "SET " OWNER " nonsense");
+    do_in_redis(f, "SET " ACK " nonsense");
+    a->store(a, span_str("s"), id(2, 1), true);
+    settle(f);
+    expect_key(f, ACK, "2-1");
+    expect_expiry(f, ACK);
+    expect_key(f, OWNER, "nonsense");
+    assert_int_equal(f->relay.metrics.redis_errors, 2);
+    assert_int_equal(losses, 0);
 }
 
 static void place_that_is_not_there_any_more_means_that_redis_lost_its_data(void **state)
@@ -765,50 +1094,94 @@ static void place_that_cannot_be_stored_is_counted_and_told(void **state)
     assert_int_equal(losses, 0);
     assert_true(f->relay.metrics.redis_errors >= 2);
     assert_true(count_logged(f, "place of a client not stored") > 0);
+    do_in_redis(f, "CONFIG SET maxmemory 0");
+    a->store(a, span_str("s"), id(1, 1), true);
+    settle(f);
+    assert_int_equal(losses, 0); /* it was never stored */
+    expect_key(f, ACK, "1-1");
 }
 
 /* Leaving */
 
-static void leave(struct fixture *f, struct archive *a, const char *owner, bool forgets)
+/* `owner`: NULL for none, else its newest socket was opened so long ago; the page's socket LONG_MS ago. */
+static void leave(struct fixture *f, struct archive *a, const char *owner, uint64_t owner_age_ms,
+                  bool forgets)
 {
-    freeReplyObject(redis_server_do(&f->server, "SET " ACK " 1-1"));
-    freeReplyObject(redis_server_do(&f->server, owner ? "SET " OWNER " %s" : "DEL " OWNER, owner));
-    a->leave(a, span_str("s"), forgets);
+    do_in_redis(f, "SET " ACK " 1-1");
+    do_in_redis(f, "DEL " OWNER);
+    if (owner)
+        set_owner(f, owner, redis_now_ms(f) - owner_age_ms);
+    a->leave(a, span_str("s"), ago(f, LONG_MS), forgets);
     settle(f);
     expect_heard(f, "relay.left");
     expect_silence(f);
-}
-
-static void page_that_leaves_is_forgotten_by_the_owner(void **state)
-{
-    struct fixture *f = *state;
-    struct archive *a = open_connected(state);
-    leave(f, a, f->name, true);
-    expect_key(f, ACK, NULL);
-    leave(f, a, NULL, true);
-    expect_key(f, ACK, NULL);
     assert_int_equal(f->relay.metrics.redis_errors, 0);
 }
 
-static void page_that_leaves_is_not_forgotten_when_another_relay_has_the_session(void **state)
+static void page_that_leaves_is_forgotten(void **state)
 {
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
-    leave(f, a, "other", true);
+    leave(f, a, f->name, LONG_MS, true);
+    expect_key(f, ACK, NULL);
+    leave(f, a, f->name, 0, true);
+    expect_key(f, ACK, NULL);
+    leave(f, a, NULL, 0, true);
+    expect_key(f, ACK, NULL);
+}
+
+static void page_that_leaves_is_forgotten_though_another_relay_has_an_older_socket(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    leave(f, a, OTHER, 2 * LONG_MS, true);
+    expect_key(f, ACK, NULL);
+}
+
+static void page_that_leaves_is_not_forgotten_when_another_relay_has_a_newer_socket(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    leave(f, a, OTHER, LONG_MS / 2, true);
     expect_key(f, ACK, "1-1");
-    do_in_redis(f, "DEL " OWNER);
+}
+
+static void page_that_leaves_is_forgotten_when_the_owner_is_none(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "SET " ACK " 1-1");
     do_in_redis(f, "LPUSH " OWNER " text");
-    a->leave(a, span_str("s"), true);
+    a->leave(a, span_str("s"), ago(f, 0), true);
+    settle(f);
+    expect_key(f, ACK, NULL);
+    expect_heard(f, "relay.left");
+    do_in_redis(f, "SET " ACK " 1-1");
+    do_in_redis(f, "SET " OWNER " other");
+    a->leave(a, span_str("s"), ago(f, 0), true);
+    settle(f);
+    expect_key(f, ACK, NULL);
+    expect_heard(f, "relay.left");
+}
+
+static void page_that_cannot_be_forgotten_is_told_and_counted(void **state)
+{
+    struct fixture *f = *state;
+    be_somebody(f, "ACL SETUSER relay on >pw ~* &* +@all -del");
+    struct archive *a = open_connected(state);
+    do_in_redis(f, "SET " ACK " 1-1");
+    a->leave(a, span_str("s"), ago(f, 0), true);
     settle(f);
     expect_key(f, ACK, "1-1");
     expect_heard(f, "relay.left");
+    assert_int_equal(f->relay.metrics.redis_errors, 1);
 }
 
 static void page_of_a_silent_socket_only_tells(void **state)
 {
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
-    leave(f, a, f->name, false);
+    leave(f, a, f->name, LONG_MS, false);
     expect_key(f, ACK, "1-1");
 }
 
@@ -817,7 +1190,7 @@ static void page_that_leaves_is_forgotten_under_share_whoever_the_owner_is(void 
     struct fixture *f = *state;
     f->options.session_duplicate = DUPLICATE_SHARE;
     struct archive *a = open_connected(state);
-    leave(f, a, "other", true);
+    leave(f, a, OTHER, 0, true);
     expect_key(f, ACK, NULL);
 }
 
@@ -885,7 +1258,7 @@ static void end_in_mid_question_leaves_nothing_behind(void **state)
     struct archive *a = open_connected(state);
     fill_log(f, QUESTION_PAGE);
     do_in_redis(f, "CLIENT PAUSE 60000");
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, 1);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 1);
     a->read_back(a, span_str("s"), STREAM_ID_MAX, 2);
     send_all(f);
     assert_int_equal(answers, 0);
@@ -903,6 +1276,12 @@ int main(void)
         promise(client_that_has_had_nothing_has_a_place),
         promise(another_listener_on_the_channel_is_told),
         promise(claim_is_stored_and_told),
+        promise(newer_socket_takes_the_session_over),
+        promise(claim_for_an_older_socket_is_refused),
+        promise(own_session_is_claimed_and_told_again),
+        promise(claim_for_a_socket_as_old_as_the_owners_is_granted),
+        promise(owner_of_a_time_to_come_is_taken_over),
+        promise(owner_that_is_none_is_nobody_and_counted),
         promise(owner_is_checked_and_not_changed),
         promise(reading_on_has_its_effects_in_this_order),
         promise(what_is_asked_in_one_turn_goes_out_in_one_write),
@@ -912,19 +1291,30 @@ int main(void)
         promise(flood_of_errors_is_told_a_few_times_and_names_no_session),
         promise(what_the_user_may_not_read_is_empty),
         promise(claim_is_told_when_redis_has_no_memory_left),
+        promise(claim_is_told_when_the_user_may_not_store_it),
+        promise(claim_is_told_when_the_user_may_run_no_scripts),
+        promise(scripts_that_redis_has_forgotten_are_given_to_it_again),
+        promise(place_is_stored_again_when_redis_has_forgotten_the_scripts),
+        promise(page_that_leaves_is_forgotten_though_redis_has_forgotten_the_scripts),
         promise(question_without_a_connection_is_answered_when_there_is_one),
         promise(question_whose_answer_is_lost_is_asked_again_and_answered_once),
+        promise(claim_that_is_made_again_is_older),
         promise(claim_that_nobody_awaits_any_more_is_not_made_again),
         promise(half_an_answer_is_no_answer),
         promise(as_many_questions_as_the_core_asks_have_room),
         promise(place_is_stored_for_a_time_to_live),
-        promise(owner_lives_on_with_the_place_whoever_it_is),
+        promise(owner_lives_on_with_the_place),
+        promise(place_is_not_stored_late_over_that_of_another_relay),
+        promise(place_is_stored_over_what_is_none_and_counted),
         promise(place_that_is_not_there_any_more_means_that_redis_lost_its_data),
         promise(place_that_was_never_stored_is_no_lost_data),
         promise(place_forgotten_by_another_relay_under_share_is_no_lost_data),
         promise(place_that_cannot_be_stored_is_counted_and_told),
-        promise(page_that_leaves_is_forgotten_by_the_owner),
-        promise(page_that_leaves_is_not_forgotten_when_another_relay_has_the_session),
+        promise(page_that_leaves_is_forgotten),
+        promise(page_that_leaves_is_forgotten_though_another_relay_has_an_older_socket),
+        promise(page_that_leaves_is_not_forgotten_when_another_relay_has_a_newer_socket),
+        promise(page_that_leaves_is_forgotten_when_the_owner_is_none),
+        promise(page_that_cannot_be_forgotten_is_told_and_counted),
         promise(page_of_a_silent_socket_only_tells),
         promise(page_that_leaves_is_forgotten_under_share_whoever_the_owner_is),
         promise(names_of_two_relays_differ),
