@@ -64,7 +64,6 @@ static void drop_log(struct relay *r, struct session *s)
     leave_open(r, s);
     log_trim(&s->log, s->log.next_seq);
     unsubscribe(r, s);
-    s->claim = CLAIM_NONE;
     s->has_log = s->has_left = s->is_forgotten = s->has_listeners = false;
     s->was_claimed = s->has_placed = false;
     s->start_seq = s->node_seq = 0;

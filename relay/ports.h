@@ -23,8 +23,8 @@ struct codec {
     enum drop_reason (*read_share)(struct codec *self, const struct event *event, int64_t *share);
     /* The data of relay.worker; an entry of the workers' hash is the same. Spans of the message. */
     enum drop_reason (*read_heartbeat)(struct codec *self, struct span data, struct heartbeat *heartbeat);
-    /* The name of the relay that sent an event of relay.*: `by` in its data; a span of it. */
-    enum drop_reason (*read_sender)(struct codec *self, struct span data, struct span *name);
+    /* The relay that sent an event of relay.*, from its data: `by`, and `opened`, 0 where it is absent. */
+    enum drop_reason (*read_sender)(struct codec *self, struct span data, struct sender *sender);
     /* The text of a MessagePack string; empty when it is none. */
     struct span (*read_str)(struct codec *self, struct span value);
     /* {"type":"status",…}, with "sid" unless that is empty. NULL: no memory. */
@@ -49,6 +49,9 @@ struct channels {
 struct archive {
     /* This relay among those that share the Redis: what it signs its messages with. */
     struct span name;
+    /* What to add to a time of relay.h to get one of Redis'. */
+    int64_t clock_ms;
+    bool has_clock;
     /* The newest entries of the log before an id, newest first: relay_read_back(). */
     void (*read_back)(struct archive *self, struct span sid, struct stream_id before, uint64_t ticket);
     /* The oldest entries at or after an id, oldest first, and what else is known of the session: relay_read_on().

@@ -42,8 +42,6 @@ static void ask_on(struct relay *r, struct catchup *c)
     const struct cursor *receiver = session_receiver(c->session);
     if (join != JOIN_NONE)
         c->opened_ms = receiver ? receiver->opened_ms : 0;
-    if (join == JOIN_CLAIM)
-        c->session->claim = CLAIM_SENT;
     c->has_joined = true;
     r->ports.archive->read_on(r->ports.archive, session_sid(c->session), c->from, join, c->opened_ms,
                               c->ticket);
@@ -198,16 +196,12 @@ static bool is_claimed_for(const struct relay *r, const struct catchup *c)
     return r->config.share || !receiver || receiver->opened_ms == c->opened_ms;
 }
 
-bool readback_is_to_claim(const struct relay *r, const struct session *s)
-{
-    return s->catchup && (!s->catchup->has_joined || !is_claimed_for(r, s->catchup));
-}
-
 static void take_reading(struct relay *r, struct catchup *c, const struct reading *reading, uint64_t now_ms)
 {
     if (c->is_first)
         take_joined(r, c, reading, now_ms);
     take_owner(r, c, reading->owner, now_ms);
+    c->session->was_claimed = c->opened_ms > 0;
     c->has_ack = reading->has_ack;
     c->ack = reading->ack;
     for (size_t i = 0; i < reading->count; i++)

@@ -18,9 +18,6 @@
  * May free sessions that nobody wants any more, this one too. */
 void readback_go_on(struct relay *r, struct session *s);
 
-/* True when it has a socket for which it is not claimed yet. */
-bool readback_is_to_claim(const struct relay *r, const struct session *s);
-
 /* Answers (relay.h). */
 void readback_take_back(struct relay *r, struct span sid, uint64_t ticket, const struct archived *entries,
                         size_t count, bool is_last, uint64_t now_ms);

@@ -10,6 +10,12 @@ struct archived {
     struct span event; /* a MessagePack map, not yet checked */
 };
 
+/* What a message of a relay says of it. */
+struct sender {
+    struct span name;
+    int64_t opened_ms; /* its newest socket, by Redis' clock */
+};
+
 /* What a reading does besides: to whom the session belongs (session.duplicate = replace). */
 enum join {
     JOIN_CLAIM, /* the session is this relay's from now on: stores that, and tells all who listen. Unless another relay has

@@ -66,33 +66,48 @@ static void on_worker_lost(struct workers_listener *self, const struct worker *w
 
 /* Receiving */
 
-/* While a claim of its own is to be made, or under way, the answer to that tells whose the session is. */
-static void take_claim(struct relay *r, struct session *s, bool is_ours, uint64_t now_ms)
+/* The session belongs to the relay with the newest socket; when two were opened at once, to the greater name. Until the clock
+ * is known, the answer to its own claim tells. */
+static bool is_newer_than_ours(const struct relay *r, const struct session *s, const struct sender *sender)
 {
-    bool is_in_force = s->claim == CLAIM_IN_FORCE && !readback_is_to_claim(r, s);
-    if (is_ours) {
-        s->claim = s->claim == CLAIM_SENT ? CLAIM_IN_FORCE : s->claim;
-        s->was_claimed = true;
-    } else if (is_in_force || !session_receiver(s)) {
-        lifetime_taken_over(r, s, now_ms);
-    }
+    const struct cursor *receiver = session_receiver(s);
+    const struct archive *a = r->ports.archive;
+    if (!receiver)
+        return true;
+    int64_t ours = (int64_t)receiver->opened_ms + a->clock_ms;
+    if (!a->has_clock || sender->opened_ms < ours)
+        return false;
+    return sender->opened_ms > ours || span_compare(sender->name, a->name) > 0;
+}
+
+/* Redis has taken an older socket's claim: it has forgotten ours, or ours is still to come. */
+static void claim_again(struct relay *r, struct session *s)
+{
+    if (s->catchup)
+        return;
+    if (catchup_begin(r, s, CATCHUP_CLAIM) < 0)
+        r->metrics.out_of_memory++;
+    readback_go_on(r, s);
 }
 
 /* What relays tell each other of a session, on its own channel. */
 static enum drop_reason take_message(struct relay *r, const struct event *e, enum effect effect,
                                      uint64_t now_ms)
 {
-    struct span name;
+    struct sender sender;
     struct session *s = session_find(&r->sessions, e->sid);
     r->metrics.events--; /* it is nobody's event */
-    enum drop_reason reason = r->ports.codec->read_sender(r->ports.codec, e->data, &name);
+    enum drop_reason reason = r->ports.codec->read_sender(r->ports.codec, e->data, &sender);
     if (reason != DROP_NOTHING || !s || !s->has_log || r->config.share)
         return reason;
-    bool is_ours = span_equals(name, r->ports.archive->name);
-    if (effect == EFFECT_LEFT && !is_ours)
+    if (span_equals(sender.name, r->ports.archive->name))
+        return DROP_NOTHING;
+    if (effect == EFFECT_LEFT)
         resume_forget(s);
-    else if (effect == EFFECT_TAKEOVER)
-        take_claim(r, s, is_ours, now_ms);
+    else if (is_newer_than_ours(r, s, &sender))
+        lifetime_taken_over(r, s, now_ms);
+    else
+        claim_again(r, s);
     return reason;
 }
 
@@ -210,7 +225,6 @@ void relay_link_up(struct relay *r, uint64_t now_ms)
 static void interrupt(struct session *s, void *arg)
 {
     s->subscription = SUBSCRIPTION_NONE;
-    s->claim = CLAIM_NONE;
     s->is_stored = false; /* what was under way may be lost */
     if (s->catchup)
         catchup_restart(arg, s);

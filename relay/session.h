@@ -15,10 +15,6 @@ struct catchup;
 
 enum subscription { SUBSCRIPTION_NONE, SUBSCRIPTION_ASKED, SUBSCRIPTION_ACTIVE };
 
-/* Whose it is among several relays: the one's with the newest socket. A relay claims it for each new socket, and the claim is
- * in force when its message has come back on the channel, since the order of the channel is the same for all. */
-enum claim { CLAIM_NONE, CLAIM_SENT, CLAIM_IN_FORCE };
-
 /* What is to be done about its place in Redis. */
 enum store { STORE_NOTHING, STORE_SOON, STORE_AGAIN };
 
@@ -51,7 +47,6 @@ struct session {
     int64_t told;            /* the queue number its sockets were told last; -1: none */
     enum subscription subscription : 8;
     enum store store : 8;
-    enum claim claim : 8;
     bool has_log;
     bool has_left;
     bool is_forgotten;  /* its last page has gone: whoever comes next has seen nothing */

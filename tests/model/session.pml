@@ -191,10 +191,29 @@ inline close_socket(n) /* [relay_detach] */
     sock[n].start = 0; sock[n].next = 0; sock[n].received = 0
 }
 
+/* Nobody awaits the answers to what was asked for it: a claim that is under way is made all the same. [relay_awaits] */
+inline abandon_questions(r)
+{
+    i = len(commands[r]);
+    do
+    :: i > 0 ->
+        commands[r]?what, id, who;
+        if
+        :: what == STORE || what == LEAVE -> commands[r]!what(id, who)
+        :: what == CLAIM -> commands[r]!CLAIM(id, 1)
+        :: else
+        fi;
+        i--
+    :: else -> break
+    od;
+    what = 0; id = 0; who = 0
+}
+
 /* Another relay has the session: its sockets here stay open, and get nothing more. [lifetime_give_away] */
 inline give_away(r)
 {
     if :: has_top(r) -> silence(R.top) :: else fi;
+    abandon_questions(r);
     end_catchup(r);
     i = 0;
     do :: i < LOG_MAX -> R.log[i] = 0; i++ :: else -> break od;
@@ -269,6 +288,11 @@ inline place_top(r)
 #define placing_time_is_over !a_page_is_leaving
 #endif
 
+#ifdef BELIEVE_ANY_PLACE
+#define known_place(r, newest) R.read_ack
+#else /* what is newer than all that was there when it came, its page cannot have had */
+#define known_place(r, newest) (R.read_ack != UNKNOWN && R.read_ack > (newest) -> (newest) : R.read_ack) /* [know_place] */
+#endif
 #ifdef CLAIM_BY_ORDER
 #define may_not_claim(r, n) false
 #else
@@ -334,17 +358,22 @@ end:
 
     /* One question, but not one instant. [archive.read_on] */
     :: atomic { !link_is_down[r] && commands[r]?[CLAIM, _, _] -> /* PUBSUB NUMSUB, then the script that claims */
-        commands[r]?_, n, _;
-        R.read_listeners = listens[other(r)];
-        R.read_owner = owner;
+        commands[r]?_, n, place;
 #ifdef AGE_OF_SENDING
         n = connects - 1; /* what has waited in a queue is taken for younger than it is */
 #endif
         if
-        :: may_not_claim(r, n) -> R.is_refused = true
+        :: place == 0 ->
+            R.read_listeners = listens[other(r)];
+            R.read_owner = owner;
+            R.is_refused = may_not_claim(r, n)
+        :: else
+        fi;
+        if
+        :: may_not_claim(r, n)
         :: else -> owner = r; opened = n; publish(TAKEOVER, r, n)
         fi;
-        n = 0 }
+        n = 0; place = 0 }
     :: atomic { !link_is_down[r] && commands[r]?[CHECK, _, _] -> /* GET owner */
         commands[r]?_, _, _;
         R.read_owner = owner }
@@ -421,13 +450,13 @@ end:
         :: else ->
             if
             :: R.catchup == NEW ->
-                R.place = R.read_ack;
-                R.has_listeners = R.read_listeners;
                 p = R.from;
+                R.place = known_place(r, p);
+                R.has_listeners = R.read_listeners;
                 if :: is_unplaced(r) -> TOP.start = beginning(p) :: else fi /* [resume_prepare] */
 #ifndef TRUST_ITSELF
             :: R.catchup != NEW && is_unplaced(r) && R.read_owner != r && R.read_owner != NOBODY ->
-                R.place = R.read_ack; /* it was another's meanwhile, which knows better */
+                R.place = known_place(r, tail(r)); /* it was another's meanwhile, which knows better */
                 R.has_listeners = R.read_listeners;
                 R.has_placed = false
 #endif
@@ -576,7 +605,8 @@ end:
 /* A relay's connections to Redis are lost, and come back. */
 proctype network(byte r)
 {
-    byte i, p;
+    mtype what;
+    byte i, p, id, who;
 end:
     do
     :: atomic { outages < OUTAGES && connects > 0 && !is_calm && !link_is_down[r] && !a_page_is_leaving -> /* [relay_link_down] */

@@ -130,7 +130,9 @@ static void answer_on(struct core *core, const struct core_question *q)
     reading.latest = s->latest;
     reading.latest_count = s->latest_count;
     if (q->join == JOIN_CLAIM && !reading.is_refused) {
-        struct core_question claim = {.message = "relay.takeover by=" CORE_NAME};
+        struct core_question claim = {.kind = CORE_MESSAGE};
+        snprintf(claim.message, sizeof claim.message, "relay.takeover by=" CORE_NAME " opened=%llu",
+                 (unsigned long long)q->opened_ms);
         memcpy(claim.sid, q->sid, sizeof claim.sid);
         hear(core, &claim);
     }
@@ -220,7 +222,8 @@ static void read_on(struct archive *self, struct span sid, struct stream_id from
     struct core *core = OWNER(self, struct core, archive);
     require(is_subscribed(core, sid), "read_on before the channel is subscribed");
     struct core_question *q = add_question(core, sid);
-    *q = (struct core_question){.kind = CORE_READ_ON, .id = from, .join = join, .opened_ms = opened_ms, .ticket = ticket};
+    *q = (struct core_question){
+        .kind = CORE_READ_ON, .id = from, .join = join, .opened_ms = opened_ms, .ticket = ticket};
     memcpy(q->sid, sid.bytes, sid.len);
     record_text(&core->archived, "on %s from %s %s", q->sid, id_text(from), joins[join]);
 }
@@ -523,7 +526,12 @@ int core_init(struct core *core, const struct relay_config *config)
     static struct memory_redis redis;
     memory_redis_init(&redis);
     *core = (struct core){.channels = {subscribe, unsubscribe},
-                          .archive = {span_str(CORE_NAME), read_back, read_on, store, leave},
+                          .archive = {.name = span_str(CORE_NAME),
+                                      .has_clock = true,
+                                      .read_back = read_back,
+                                      .read_on = read_on,
+                                      .store = store,
+                                      .leave = leave},
                           .registry = {lost},
                           .sockets = {write_socket},
                           .journal = {note},

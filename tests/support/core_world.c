@@ -200,10 +200,10 @@ void world_broadcast(struct world *w, const char *line)
     publish_message(w, WORLD_ON_EVENTS, keep_text(w, line));
 }
 
-static void send_from(struct world *w, const struct world_relay *r, const char *type)
+static void send_from(struct world *w, const struct world_relay *r, const char *type, uint64_t opened_ms)
 {
     char message[64];
-    snprintf(message, sizeof message, "%s by=%s", type, r->name);
+    snprintf(message, sizeof message, "%s by=%s opened=%llu", type, r->name, (unsigned long long)opened_ms);
     publish_message(w, WORLD_ON_CHANNEL, keep_text(w, message));
 }
 
@@ -232,7 +232,7 @@ static void run_join(struct world *w, struct world_relay *r, struct world_item *
         return;
     w->claimer = r->number;
     world_say(w, "redis: %s has claimed", r->name);
-    send_from(w, r, "relay.takeover");
+    send_from(w, r, "relay.takeover", command->opened_ms);
 }
 
 /* The next stage of a reading's pipeline: others' commands may come between two of them. */
@@ -286,7 +286,7 @@ static void run_command(struct world *w, struct world_relay *r)
     case WORLD_LEAVE:
         if (c->flag)
             memory_redis_forget(s, span_str(r->name), c->opened_ms, w->config.share);
-        send_from(w, r, "relay.left");
+        send_from(w, r, "relay.left", 0);
         break;
     default:
         require(false, "not a command");
@@ -513,7 +513,12 @@ static void start(struct world *w, struct world_relay *r)
     snprintf(r->name, sizeof r->name, "r%d", r->number);
     line_codec_init(&r->codec);
     r->channels = (struct channels){subscribe, unsubscribe};
-    r->archive = (struct archive){span_str(r->name), read_back, read_on, store, leave};
+    r->archive = (struct archive){.name = span_str(r->name),
+                                  .has_clock = true,
+                                  .read_back = read_back,
+                                  .read_on = read_on,
+                                  .store = store,
+                                  .leave = leave};
     r->registry = (struct registry){lost};
     r->journal = (struct journal){note};
     r->is_subscribed = false;

@@ -145,11 +145,11 @@ static enum drop_reason read_heartbeat(struct codec *self, struct span data, str
     return h->is_gone || h->boot.len > 0 ? DROP_NOTHING : DROP_BAD_DATA;
 }
 
-static enum drop_reason read_sender(struct codec *self, struct span data, struct span *name)
+static enum drop_reason read_sender(struct codec *self, struct span data, struct sender *sender)
 {
     (void)self;
-    *name = line_value(data, "by");
-    return name->len > 0 ? DROP_NOTHING : DROP_BAD_DATA;
+    *sender = (struct sender){line_value(data, "by"), line_number(data, "opened")};
+    return sender->name.len > 0 ? DROP_NOTHING : DROP_BAD_DATA;
 }
 
 static struct span read_str(struct codec *self, struct span value)

@@ -7,7 +7,7 @@
  *                                           metadata receives it as 00000001 00000001 and the picture
  *     status worker=w share=3
  *     relay.worker worker=w boot=b share=3 busy=a prompt=p at=5    "gone": the worker leaves
- *     relay.takeover by=x                   what relays tell each other
+ *     relay.takeover by=x opened=5          what relays tell each other
  *
  * keep=yes or keep=no is the envelope's `keep`; blocked=yes an ExecutionBlocked. "malformed" as a type is dropped by
  * decode, bad=yes by encode. Nothing here allocates but frames, so that a test may let any allocation fail. */

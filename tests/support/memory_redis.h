@@ -20,7 +20,7 @@ struct memory_session {
     struct stream_id last; /* of all that were ever added */
     bool has_ack;
     struct stream_id ack;
-    char owner[32]; /* "": nobody */
+    char owner[32];     /* "": nobody */
     uint64_t opened_ms; /* of its newest socket */
 };
 

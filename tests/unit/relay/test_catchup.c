@@ -315,7 +315,7 @@ static void a_session_that_another_relay_takes_over_falls_silent_here(void **sta
     core_script(&core, "a", "executed node=1");
     core_got(&a);
     core_calls(&core);
-    core_receive_on(&core, "a", "relay.takeover by=them");
+    core_receive_on(&core, "a", "relay.takeover by=them opened=99999999");
     core_script(&core, "a", "executed node=2");
     core_publish(&core, "executed sid=a node=3");
     core_publish(&core, "notification v=hello");
@@ -334,7 +334,7 @@ static void a_session_that_was_taken_over_does_not_come_back_to_its_old_socket(v
 {
     (void)state;
     core_open(&core, &a, "a");
-    core_receive_on(&core, "a", "relay.takeover by=them");
+    core_receive_on(&core, "a", "relay.takeover by=them opened=99999999");
     core_link_down(&core);
     core_link_up(&core);
     connect_to(&a2, "a");
@@ -348,7 +348,7 @@ static void a_session_that_was_taken_over_stores_no_place(void **state)
 {
     (void)state;
     core_open(&core, &a, "a");
-    core_receive_on(&core, "a", "relay.takeover by=them");
+    core_receive_on(&core, "a", "relay.takeover by=them opened=99999999");
     core_archived(&core);
     core_advance(&core, 60000);
     expect_archived("");
@@ -358,7 +358,7 @@ static void a_client_that_returns_from_another_relay_claims_its_session_again(vo
 {
     (void)state;
     core_open(&core, &a, "a");
-    core_receive_on(&core, "a", "relay.takeover by=them");
+    core_receive_on(&core, "a", "relay.takeover by=them opened=99999999");
     core_script_unheard(&core, "a", "executed node=1");
     core_archived(&core);
     has_got_to("a", 0);
@@ -374,14 +374,33 @@ static void a_claim_of_another_relay_that_is_older_than_ours_is_ignored(void **s
     core.holds_answers = true;
     connect_to(&a, "a");
     core_answer(&core); /* the claim is on its way now */
-    core_receive_on(&core, "a", "relay.takeover by=them");
+    core_receive_on(&core, "a", "relay.takeover by=them opened=1");
     while (core_answer(&core))
         ;
+    core_receive_on(&core, "a", "relay.takeover by=them opened=1");
     core_script(&core, "a", "executed node=1");
     expect_got(&a, "status 0 sid=a\nexecuted node=1\n");
-    core_receive_on(&core, "a", "relay.takeover by=them");
+}
+
+static void of_two_sockets_opened_at_once_the_greater_name_has_the_session(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_receive_on(&core, "a", "relay.takeover by=0 opened=%llu", (unsigned long long)core.now_ms);
+    core_script(&core, "a", "executed node=1");
+    expect_got(&a, "executed node=1\n");
+    core_receive_on(&core, "a", "relay.takeover by=zzz opened=%llu", (unsigned long long)core.now_ms);
     core_script(&core, "a", "executed node=2");
     expect_got(&a, "");
+}
+
+static void an_idle_session_is_given_up_to_any_claim(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_close(&a);
+    core_receive_on(&core, "a", "relay.takeover by=them opened=1");
+    expect_notes("taken over a\n");
 }
 
 static void our_own_messages_mean_nothing(void **state)
@@ -400,7 +419,7 @@ static void what_relays_tell_each_other_never_reaches_a_client(void **state)
     core_open(&core, &a, "a");
     core_receive_on(&core, "a", "relay.left by=them");
     core_receive_on(&core, "a", "relay.something by=them");
-    core_receive(&core, "relay.takeover by=them");
+    core_receive(&core, "relay.takeover by=them opened=99999999");
     core_flush(&core);
     expect_got(&a, "");
     core_script(&core, "a", "executed node=1");
@@ -411,7 +430,7 @@ static void under_share_nobody_takes_over(void **state)
 {
     (void)state;
     core_open(&core, &a, "a");
-    core_receive_on(&core, "a", "relay.takeover by=them");
+    core_receive_on(&core, "a", "relay.takeover by=them opened=99999999");
     core_script(&core, "a", "executed node=1");
     expect_got(&a, "executed node=1\n");
 }
@@ -434,7 +453,7 @@ static void a_silent_socket_whose_page_leaves_tells_the_others_and_forgets_nothi
 {
     (void)state;
     core_open(&core, &a, "a");
-    core_receive_on(&core, "a", "relay.takeover by=them");
+    core_receive_on(&core, "a", "relay.takeover by=them opened=99999999");
     core_archived(&core);
     core_leave(&a);
     expect_archived("leave a\n");
@@ -665,6 +684,8 @@ int main(void)
         STORY(a_session_that_was_taken_over_stores_no_place),
         STORY(a_client_that_returns_from_another_relay_claims_its_session_again),
         STORY(a_claim_of_another_relay_that_is_older_than_ours_is_ignored),
+        STORY(of_two_sockets_opened_at_once_the_greater_name_has_the_session),
+        STORY(an_idle_session_is_given_up_to_any_claim),
         STORY(our_own_messages_mean_nothing),
         STORY(what_relays_tell_each_other_never_reaches_a_client),
         STORY_WITH(under_share_nobody_takes_over, setup_share),

@@ -146,7 +146,7 @@ static void play_catching_up(void)
     core_link_up(&core);
     (void)!core_connect(&core, &a2, "a");
     core_advance(&core, 1000);
-    core_receive_on(&core, "a", "relay.takeover by=them");
+    core_receive_on(&core, "a", "relay.takeover by=them opened=99999999");
     core_script(&core, "a", "executed prompt=p node=6");
     (void)!core_connect(&core, &c, "a");
     core_leave(&c);
