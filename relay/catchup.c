@@ -48,6 +48,12 @@ void catchup_know_newest(struct catchup *c, struct stream_id id)
         c->read_to = id;
 }
 
+void catchup_forget_newest(struct catchup *c)
+{
+    c->has_newest = false;
+    reset(c);
+}
+
 int catchup_begin(struct relay *r, struct session *s, enum catchup_why why)
 {
     struct catchup *c = calloc(1, sizeof *c);

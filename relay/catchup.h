@@ -47,6 +47,8 @@ int catchup_begin(struct relay *r, struct session *s, enum catchup_why why)
     __attribute__((warn_unused_result));
 /* The newest entry that there is: what it reads on from, and back from. */
 void catchup_know_newest(struct catchup *c, struct stream_id id);
+/* The newest entry is gone: begins anew. */
+void catchup_forget_newest(struct catchup *c);
 /* The connection is lost: begins anew. What came live stays. */
 void catchup_restart(struct relay *r, struct session *s);
 /* Out of the session, which has caught up. The caller's then: catchup_free(). */

@@ -394,6 +394,12 @@ void readback_take_back(struct relay *r, struct span sid, uint64_t ticket, const
     pump(r);
 }
 
+/* What was history is gone: Redis has lost its data since. */
+static bool has_lost_history(const struct catchup *c, const struct reading *reading)
+{
+    return c->why == CATCHUP_NEW && c->is_first && !stream_id_is_none(c->newest) && reading->count == 0;
+}
+
 /* A claim was refused, or there was no socket to claim for; and no newer one has come meanwhile. */
 static bool is_another_relays(const struct relay *r, const struct catchup *c, const struct reading *reading)
 {
@@ -408,6 +414,10 @@ void readback_take_on(struct relay *r, struct span sid, uint64_t ticket, const s
     struct session *s = answered(r, sid, ticket);
     if (s && is_another_relays(r, s->catchup, reading)) {
         lifetime_taken_over(r, s, now_ms);
+    } else if (s && has_lost_history(s->catchup, reading)) {
+        readback_note_lost(r);
+        catchup_forget_newest(s->catchup);
+        advance(r, s, now_ms);
     } else if (s) {
         take_reading(r, s->catchup, reading, now_ms);
         advance(r, s, now_ms);

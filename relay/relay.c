@@ -80,9 +80,12 @@ static bool is_newer_than_ours(const struct relay *r, const struct session *s, c
     return sender->opened_ms > ours || span_compare(sender->name, a->name) > 0;
 }
 
-/* Redis has taken an older socket's claim: it has forgotten ours, or ours is still to come. */
+/* Redis has taken an older socket's claim: it has forgotten ours, or ours is still to come, and the page of that socket was
+ * the one before. */
 static void claim_again(struct relay *r, struct session *s)
 {
+    if (session_unplaced(s))
+        s->has_placed = false;
     if (s->catchup)
         return;
     if (catchup_begin(r, s, CATCHUP_CLAIM) < 0)

@@ -46,10 +46,10 @@ static enum drop_reason read_heartbeat(struct codec *self, struct span data, str
     return status_read_heartbeat(data, heartbeat);
 }
 
-static enum drop_reason read_sender(struct codec *self, struct span data, struct span *name)
+static enum drop_reason read_sender(struct codec *self, struct span data, struct sender *sender)
 {
     (void)self;
-    return status_read_sender(data, name);
+    return status_read_sender(data, sender);
 }
 
 static struct span read_str(struct codec *self, struct span value)

@@ -134,23 +134,24 @@ int compose_end(struct span sid, struct span prompt, struct composed *out)
 
 /* Between relays */
 
-static int compose_by(const char *type, struct span name, struct composed *out)
+int compose_takeover(struct span name, uint64_t opened_ms, struct composed *out)
 {
     struct composer c;
-    begin(&c, type, SPAN_NONE);
-    msgpack_pack_map(&c.packer, 1);
+    begin(&c, "relay.takeover", SPAN_NONE);
+    msgpack_pack_map(&c.packer, 2);
     pack_span_pair(&c, "by", name);
+    pack_text(&c, "opened");
+    msgpack_pack_uint64(&c.packer, opened_ms);
     return finish(&c, out);
-}
-
-int compose_takeover(struct span name, struct composed *out)
-{
-    return compose_by("relay.takeover", name, out);
 }
 
 int compose_left(struct span name, struct composed *out)
 {
-    return compose_by("relay.left", name, out);
+    struct composer c;
+    begin(&c, "relay.left", SPAN_NONE);
+    msgpack_pack_map(&c.packer, 1);
+    pack_span_pair(&c, "by", name);
+    return finish(&c, out);
 }
 
 /* Whose log it is does not matter here: any sid does, and the event's own does not count. */

@@ -45,7 +45,7 @@ enum drop_reason status_read_share(const struct event *event, int64_t *share)
     return read_queue(at, share);
 }
 
-/* The clock of a worker, for telling which of two of its heartbeats is the newer; 0 when it does not say. */
+/* A time, for telling which of two is the newer; 0 when it does not say. */
 static int64_t read_clock(struct span raw)
 {
     struct value v = unpack_one(raw);
@@ -78,14 +78,15 @@ enum drop_reason status_read_heartbeat(struct span data, struct heartbeat *heart
     return read_queue(m[QUEUE].value, &heartbeat->queue_remaining);
 }
 
-enum drop_reason status_read_sender(struct span data, struct span *name)
+enum drop_reason status_read_sender(struct span data, struct sender *sender)
 {
-    struct member by = {.key = "by"};
-    enum drop_reason why = data.len > 0 ? unpack_members(data, CODEC_DATA_LEVEL, &by, 1) : DROP_BAD_DATA;
-    *name = text_of(by.value);
+    enum { BY, OPENED, COUNT };
+    struct member m[COUNT] = {[BY] = {.key = "by"}, [OPENED] = {.key = "opened"}};
+    enum drop_reason why = data.len > 0 ? unpack_members(data, CODEC_DATA_LEVEL, m, COUNT) : DROP_BAD_DATA;
+    *sender = (struct sender){.name = text_of(m[BY].value), .opened_ms = read_clock(m[OPENED].value)};
     if (why)
         return why;
-    return name->len > 0 ? DROP_NOTHING : DROP_BAD_DATA;
+    return sender->name.len > 0 ? DROP_NOTHING : DROP_BAD_DATA;
 }
 
 /* Frames of the relay's own */

@@ -20,6 +20,7 @@ static void on_told(struct command *self, const redisReply *reply);
 static void on_told_by_question(struct command *self, const redisReply *reply);
 static void on_answered(struct question_context *context, struct question *q);
 static void on_script_missing(struct question_context *context);
+static void on_clock(struct clock *clock);
 
 /* 16 hex digits at random: no two relays have the same. */
 static int choose_name(char name[ARCHIVE_NAME_LEN])
@@ -31,17 +32,6 @@ static int choose_name(char name[ARCHIVE_NAME_LEN])
     snprintf(digits, sizeof digits, "%016" PRIx64, random);
     memcpy(name, digits, ARCHIVE_NAME_LEN);
     return 0;
-}
-
-static int compose(struct session_archive *a)
-{
-    int error = compose_takeover(a->port.name, &a->takeover);
-    if (error < 0)
-        return error;
-    error = compose_left(a->port.name, &a->left);
-    if (error < 0)
-        free(a->takeover.bytes);
-    return error;
 }
 
 static struct span composed_span(const struct composed *c)
@@ -63,20 +53,21 @@ int archive_init(struct session_archive *a, struct commands *commands, struct ma
                                   .stored_again = {on_stored_again},
                                   .told = {on_told}};
     int error = choose_name(a->name);
-    if (error < 0 || (error = compose(a)) < 0)
+    if (error < 0 || (error = compose_left(a->port.name, &a->left)) < 0)
         return error;
     int len = snprintf(a->ttl_ms, sizeof a->ttl_ms, "%" PRIu64, options->session_ttl_ms);
     a->context = (struct question_context){.commands = commands,
                                            .prefix = options->redis_prefix,
                                            .ttl_ms = span_of(a->ttl_ms, (size_t)len),
                                            .name = a->port.name,
-                                           .takeover = composed_span(&a->takeover),
+                                           .clock = &a->clock,
                                            .told = {on_told_by_question},
                                            .marker = marker,
                                            .on_answered = on_answered,
                                            .on_script_missing = on_script_missing};
     oddities_init(&a->context.oddities, config->loop, config->logger);
     scripts_init(&a->scripts, commands, &a->context.oddities);
+    clock_init(&a->clock, commands, &a->context.oddities, &a->port, on_clock);
     TAILQ_INIT(&a->asked);
     TAILQ_INIT(&a->unused);
     for (size_t i = 0; i < ARCHIVE_QUESTIONS; i++)
@@ -94,15 +85,19 @@ void archive_deinit(struct session_archive *a)
     struct question *q;
     TAILQ_FOREACH (q, &a->asked, next)
         question_drop(q);
-    free(a->takeover.bytes);
     free(a->left.bytes);
 }
 
-/* An answer takes a question out of the list, and makes the core ask another one behind those that wait. */
 void archive_go_on(struct session_archive *a)
 {
-    struct question *next;
     scripts_load(&a->scripts);
+    clock_ask(&a->clock);
+}
+
+/* An answer takes a question out of the list, and makes the core ask another one behind those that wait. */
+static void ask_all(struct session_archive *a)
+{
+    struct question *next;
     for (struct question *q = TAILQ_FIRST(&a->asked); q; q = next) {
         next = TAILQ_NEXT(q, next);
         question_ask(q);
@@ -135,6 +130,7 @@ static struct question *take_unused(struct session_archive *a)
 
 static void ask(struct session_archive *a, struct question *q)
 {
+    clock_keep(&a->clock);
     TAILQ_INSERT_TAIL(&a->asked, q, next);
     question_ask(q);
 }
@@ -207,6 +203,7 @@ static void store(struct archive *self, struct span sid, struct stream_id ack, b
     struct key key;
     char text[STREAM_ID_TEXT_BYTES];
     struct span id = span_of(text, stream_id_format(ack, text));
+    clock_keep(&a->clock);
     key_session(&key, a->options->redis_prefix, sid, ":ack");
     if (is_shared(a))
         store_shared(a, &key, id);
@@ -223,18 +220,13 @@ static void tell_left(struct session_archive *a, struct span channel)
 static void leave_own(struct session_archive *a, struct span sid, uint64_t opened_ms, struct span channel)
 {
     struct key ack, owner;
-    char age[QUESTION_AGE_BYTES];
+    char text[24];
+    int len = snprintf(text, sizeof text, "%" PRIu64, clock_at(&a->clock, opened_ms));
     key_session(&ack, a->options->redis_prefix, sid, ":ack");
     key_session(&owner, a->options->redis_prefix, sid, ":owner");
-    struct span args[] = {span_str("EVAL"),
-                          span_str(leave_lua),
-                          span_str("2"),
-                          key_span(&ack),
-                          key_span(&owner),
-                          a->port.name,
-                          question_age(&a->context, opened_ms, age),
-                          channel,
-                          composed_span(&a->left)};
+    struct span args[] = {
+        span_str("EVAL"), span_str(leave_lua),        span_str("2"), key_span(&ack),         key_span(&owner),
+        a->port.name,     span_of(text, (size_t)len), channel,       composed_span(&a->left)};
     issue(a, &a->told, args, sizeof args / sizeof *args);
 }
 
@@ -285,6 +277,11 @@ static void load_again(struct session_archive *a)
 static void on_script_missing(struct question_context *context)
 {
     load_again((struct session_archive *)((char *)context - offsetof(struct session_archive, context)));
+}
+
+static void on_clock(struct clock *clock)
+{
+    ask_all((struct session_archive *)((char *)clock - offsetof(struct session_archive, clock)));
 }
 
 /* A string is what the place was before, an integer that it is another relay's to store. */

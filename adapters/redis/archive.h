@@ -25,8 +25,9 @@ struct session_archive {
     struct commands *commands;
     struct question_context context;
     struct scripts scripts;
+    struct clock clock;
     struct command stored, stored_again, told; /* shared by all that are under way */
-    struct composed takeover, left;            /* owned; what is told is the same for every session */
+    struct composed left;                      /* owned; what is told of every session */
     char name[ARCHIVE_NAME_LEN];
     char ttl_ms[24];
     uint64_t unsure_until_ms;   /* a place that is not stored may never have been */
@@ -44,7 +45,7 @@ void archive_open(struct session_archive *a, struct relay *relay);
 /* After commands_close(). Questions without an answer stay without. */
 void archive_deinit(struct session_archive *a);
 
-/* The connection is up: gives Redis the scripts, and asks what was not answered. */
+/* The connection is up: gives Redis the scripts, asks it the time, and then what was not answered. */
 void archive_go_on(struct session_archive *a);
 /* A mark among the messages is back, and all before it. */
 void archive_marked(struct session_archive *a, uint64_t mark);

@@ -7,7 +7,7 @@
 static bool is_hex(struct span s)
 {
     for (size_t i = 0; i < s.len; i++)
-        if (hex_value(s.bytes[i]) < 0)
+        if (hex_value(s.bytes[i]) < 0 || (s.bytes[i] >= 'A' && s.bytes[i] <= 'F'))
             return false;
     return true;
 }

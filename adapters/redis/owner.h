@@ -5,7 +5,7 @@
 
 #include "relay/span.h"
 
-#define OWNER_NAME_LEN 16 /* hexadecimal digits */
+#define OWNER_NAME_LEN 16 /* hexadecimal digits, in lower case */
 
 /* The name, a span of the value; empty: it is none. */
 struct span owner_name(struct span value);

@@ -1,8 +1,10 @@
 #include "adapters/redis/question.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "adapters/msgpack/compose.h"
 #include "adapters/redis/keys.h"
 #include "adapters/redis/owner.h"
 #include "adapters/redis/reply.h"
@@ -55,13 +57,6 @@ static struct span sid_of(const struct question *q)
     return span_of(q->sid, q->sid_len);
 }
 
-struct span question_age(const struct question_context *c, uint64_t opened_ms, char text[QUESTION_AGE_BYTES])
-{
-    uint64_t now_ms = uv_now(c->oddities.loop);
-    uint64_t age_ms = now_ms > opened_ms ? now_ms - opened_ms : 0;
-    return span_of(text, (size_t)snprintf(text, QUESTION_AGE_BYTES, "%" PRIu64, age_ms));
-}
-
 /* Asking */
 
 /* Should it not be sent, the connection is being lost, and all is asked again. */
@@ -88,18 +83,33 @@ static void ask_log(struct question *q, const char *verb, struct span from, cons
         6);
 }
 
+/* Its message; false: there is no memory, and as without memory for a command, the connection is given up. */
+static bool compose(struct question *q, uint64_t opened_ms, struct composed *takeover)
+{
+    if (compose_takeover(q->context->name, opened_ms, takeover) == 0)
+        return true;
+    link_fail(&q->context->commands->link, strerror(ENOMEM));
+    return false;
+}
+
 static void ask_claim(struct question *q)
 {
     const struct question_context *c = q->context;
     struct key channel, owner;
-    char age[QUESTION_AGE_BYTES];
+    struct composed takeover;
+    char text[24];
+    uint64_t opened_ms = clock_at(c->clock, q->opened_ms);
+    int len = snprintf(text, sizeof text, "%" PRIu64, opened_ms);
+    if (!compose(q, opened_ms, &takeover))
+        return;
     key_session(&channel, c->prefix, sid_of(q), "");
     key_session(&owner, c->prefix, sid_of(q), ":owner");
     ask(q, PART_CLAIM,
         (struct span[]){span_str("EVALSHA"), span_str(claim_lua_sha1), span_str("1"), key_span(&owner),
-                        c->name, question_age(c, q->opened_ms, age), c->ttl_ms, key_span(&channel),
-                        c->takeover},
+                        c->name, span_of(text, (size_t)len), c->ttl_ms, key_span(&channel),
+                        span_of(takeover.bytes, takeover.len)},
         9);
+    free(takeover.bytes);
 }
 
 static void ask_back(struct question *q)
@@ -128,7 +138,7 @@ static void ask_on(struct question *q)
 
 void question_ask(struct question *q)
 {
-    if (q->sent > 0 || !commands_is_up(q->context->commands))
+    if (q->sent > 0 || !commands_is_up(q->context->commands) || !q->context->clock->is_current)
         return;
     if (!relay_awaits(q->context->oddities.relay, sid_of(q), q->ticket))
         answer(q); /* with nothing: a session that was given up must not be claimed again */
@@ -162,10 +172,14 @@ static bool take_owner(struct question *q, const redisReply *reply)
 static void tell_takeover(struct question *q)
 {
     struct key channel;
+    struct composed takeover;
+    if (!compose(q, clock_at(q->context->clock, q->opened_ms), &takeover))
+        return;
     key_session(&channel, q->context->prefix, sid_of(q), "");
-    struct span args[] = {span_str("PUBLISH"), key_span(&channel), q->context->takeover};
+    struct span args[] = {span_str("PUBLISH"), key_span(&channel), span_of(takeover.bytes, takeover.len)};
     int error = commands_send(q->context->commands, &q->context->told, args, 3);
     (void)error; /* without a connection the whole is asked again */
+    free(takeover.bytes);
 }
 
 static void note(struct question *q, const char *what, const redisReply *reply)

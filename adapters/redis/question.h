@@ -12,13 +12,13 @@
  * one that reads on waits for a mark there: then the core has put aside all that the answer may hold too.
  *
  * The order counts: the session is this relay's before it is read, and `latest` is no older than the log. When the
- * connection is lost before the last reply, all of it is asked again; and when Redis does not know the script (any more).
- * How old a claim is counts from when it is sent. */
+ * connection is lost before the last reply, all of it is asked again; and when Redis does not know the script (any more). */
 #ifndef REDIS_QUESTION_H
 #define REDIS_QUESTION_H
 
 #include <sys/queue.h>
 
+#include "adapters/redis/clock.h"
 #include "adapters/redis/commands.h"
 #include "adapters/redis/oddities.h"
 #include "relay/sid.h"
@@ -29,8 +29,6 @@
 #define QUESTION_PAGE 64
 
 #define QUESTION_PARTS 5 /* at most */
-
-#define QUESTION_AGE_BYTES 24
 
 struct question;
 
@@ -44,10 +42,10 @@ struct marker {
 /* What all of them need. */
 struct question_context {
     struct commands *commands;
-    const char *prefix;   /* of keys */
-    struct span ttl_ms;   /* session.ttl, in digits */
-    struct span name;     /* this relay's */
-    struct span takeover; /* the message by which it claims a session */
+    const char *prefix;        /* of keys */
+    struct span ttl_ms;        /* session.ttl, in digits */
+    struct span name;          /* this relay's */
+    const struct clock *clock; /* of Redis; nothing is asked before it is current */
     struct oddities oddities;
     struct command told;   /* of a message whose reply is of no interest */
     struct marker *marker; /* NULL: no messages are received, and no answer waits */
@@ -93,9 +91,6 @@ void question_back(struct question *q, struct question_context *context, struct 
 /* Or: the oldest from `from` on, oldest first. */
 void question_on(struct question *q, struct question_context *context, struct span sid, struct stream_id from,
                  enum join join, uint64_t opened_ms, uint64_t ticket);
-
-/* How long ago that was, now, in milliseconds and digits. */
-struct span question_age(const struct question_context *c, uint64_t opened_ms, char text[QUESTION_AGE_BYTES]);
 
 /* Asks, unless it is under way or there is no connection. The answer comes later; at once, and empty, when nobody awaits it
  * any more. */

@@ -13,7 +13,7 @@ local ack, owner = KEYS[1], KEYS[2]
 local name, id, ttl = unpack(ARGV)
 
 local function name_in(value)
-  local other, at = string.match(value, '^(%x+) (%d+)$')
+  local other, at = string.match(value, '^([0-9a-f]+) (%d+)$')
   return other and #other == 16 and #at <= 15 and other
 end
 

@@ -378,6 +378,8 @@ static void a_claim_of_another_relay_that_is_older_than_ours_is_ignored(void **s
     while (core_answer(&core))
         ;
     core_receive_on(&core, "a", "relay.takeover by=them opened=1");
+    while (core_answer(&core)) /* it is claimed again: Redis may have forgotten it */
+        ;
     core_script(&core, "a", "executed node=1");
     expect_got(&a, "status 0 sid=a\nexecuted node=1\n");
 }

@@ -53,17 +53,20 @@ static void the_end_is_executing_with_node_null(void **state)
     expect_composed(c, "s", "{\"type\":\"executing\",\"data\":{\"node\":null,\"prompt_id\":\"p\"}}");
 }
 
-/* Composed and read again: {type, {by: name}}, and no more. */
-static void expect_by(struct composed c, struct span bytes, enum effect effect, const char *name)
+/* Composed and read again, and no more. */
+static void expect_by(struct composed c, struct span bytes, enum effect effect, const char *name,
+                      int64_t opened_ms)
 {
-    struct span copy = exact_copy(span_of(c.bytes, c.len)), by;
+    struct span copy = exact_copy(span_of(c.bytes, c.len));
+    struct sender sender;
     struct codec *codec = codec_msgpack();
     struct event event;
     expect_span(copy, bytes);
     expect_reason(receive(copy, span_str("s"), &event, NULL), DROP_NOTHING);
     assert_int_equal(event_effect(&event), effect);
-    expect_reason(codec->read_sender(codec, event.data, &by), DROP_NOTHING);
-    expect_span(by, span_str(name));
+    expect_reason(codec->read_sender(codec, event.data, &sender), DROP_NOTHING);
+    expect_span(sender.name, span_str(name));
+    assert_int_equal(sender.opened_ms, opened_ms);
     free_copy(copy);
     free(c.bytes);
 }
@@ -73,9 +76,11 @@ static void relays_tell_each_other_by_name(void **state)
     (void)state;
     struct composed c;
     struct span name = span_str("0123456789abcdef");
-    assert_int_equal(compose_takeover(name, &c), 0);
-    expect_by(c, BYTES("\x82" TYPE "\256relay.takeover" DATA "\x81\242by\2600123456789abcdef"),
-              EFFECT_TAKEOVER, "0123456789abcdef");
+    assert_int_equal(compose_takeover(name, 1526919030474, &c), 0);
+    expect_by(c,
+              BYTES("\x82" TYPE "\256relay.takeover" DATA "\x82\242by\2600123456789abcdef"
+                    "\246opened\xcf\x00\x00\001\143\x83\x24\x3c\x8a"),
+              EFFECT_TAKEOVER, "0123456789abcdef", 1526919030474);
     assert_int_equal(compose_left(name, &c), 0);
     expect_by(c, BYTES("\x82" TYPE "\252relay.left" DATA "\x81\242by\2600123456789abcdef"), EFFECT_LEFT,
               "0123456789abcdef");
