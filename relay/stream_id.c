@@ -3,16 +3,23 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+static bool is_digit(uint8_t byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
 /* A number as Redis writes it: without leading zeros, up to 2^64-1. What follows it is left. */
 static bool take_number(struct span *s, uint64_t *n)
 {
     size_t i = 0;
-    *n = 0;
+    uint64_t value = 0;
     if (s->len > 1 && s->bytes[0] == '0' && s->bytes[1] != '-')
         return false;
-    for (; i < s->len && s->bytes[i] >= '0' && s->bytes[i] <= '9'; i++)
-        if (__builtin_mul_overflow(*n, 10, n) || __builtin_add_overflow(*n, s->bytes[i] - '0', n))
+    for (; i < s->len && is_digit(s->bytes[i]); i++)
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, s->bytes[i] - '0', &value))
             return false;
+    *n = value;
     *s = span_of(s->bytes + i, s->len - i);
     return i > 0;
 }

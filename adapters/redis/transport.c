@@ -4,7 +4,7 @@
 #include <netdb.h>
 #include <stdlib.h>
 
-#define READ_BYTES 65536
+#define READ_BYTES 262144 /* the more messages one read brings, the more frames share a write */
 
 struct transport {
     union {
