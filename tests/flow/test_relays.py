@@ -10,6 +10,7 @@ from crowd import Crowd, Teller
 from prompt import Prompt, come_and_go, frame_of, open_with_flags, own_executing, story_of
 from servers import Relay, until
 from story import Story
+from ws import Client
 
 CLIENTS = 500
 
@@ -274,9 +275,8 @@ def test_place_expires_after_the_last_socket_and_is_refreshed_while_one_is_open(
     with Relay(redis_server, session__ttl="2s") as relay:
         prompt, gone = Prompt(publisher, "s"), Prompt(publisher, "gone")
         connect("s", to=relay)
-        connect("gone", to=relay).cut()
-        for p in (prompt, gone):
-            until(lambda p=p: p.ack() == b"0-0", "the place to be stored")
+        come_and_go(connect, gone, to=relay)
+        until(lambda: prompt.ack() == b"0-0", "the place to be stored")
         end = time.monotonic() + 5
         while time.monotonic() < end:
             assert prompt.ack() == b"0-0", "it expired while a socket is open"
@@ -466,13 +466,19 @@ def test_idle_sessions_give_way_when_memory_is_short(redis_server, connect, publ
         stays.wait_for(live.executing("5"))
 
 
-def test_session_that_outgrows_memory_alone_loses_its_oldest_and_goes_on(redis_server, connect, publisher):
-    with Relay(redis_server, limits__memory_bytes="1MiB", log__level="info") as relay:
+def test_session_that_outgrows_memory_alone_loses_its_oldest_and_goes_on(redis_server, publisher):
+    with Relay(redis_server, limits__memory_bytes="1MiB", limits__socket_bytes="64KiB", log__level="info") as relay:
         prompt, big = Prompt(publisher, "s"), "x" * 50_000
-        come_and_go(connect, prompt, to=relay)
-        frames = [prompt.emit("big", [i, big]) for i in range(60)]
-        relay.wait_metric("events_total", 61)  # one is its own claim
+        client = Client(relay.address, "/ws?clientId=s", read=False, receive_buffer=4096)
+        prompt.wait_placed()
+        frames = [prompt.emit("big", [i, big]) for i in range(100)]
+        relay.wait_metric("events_total", 100)
         assert relay.metric("log_bytes") <= 1 << 20
-        live = connect("s", to=relay)
-        live.wait_for('{"type":"big","data":[59')
-        assert story_of(live) == frames[-len(story_of(live)):]
+        client.start_reading()
+        client.wait_for('{"type":"big","data":[99')
+        live = prompt.mark("live")
+        client.wait_for(live)
+        client.drop()
+        got = [frames.index(f) for f in story_of(client)[:-1]]
+        assert got == sorted(set(got)) and got[-1] == 99 and len(got) < 100, got
+        assert relay.metric("replay_gaps_total") == 1 and relay.metric("logs_given_up_total") == 0
