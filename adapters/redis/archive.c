@@ -91,7 +91,7 @@ void archive_deinit(struct session_archive *a)
 void archive_go_on(struct session_archive *a)
 {
     scripts_load(&a->scripts);
-    clock_ask(&a->clock);
+    clock_begin(&a->clock);
 }
 
 /* An answer takes a question out of the list, and makes the core ask another one behind those that wait. */

@@ -23,16 +23,22 @@ static uint64_t now_ms(void)
     return uv_hrtime() / NS_PER_MS;
 }
 
-void clock_ask(struct clock *c)
+static void ask(struct clock *c)
 {
     c->asked_ms = now_ms();
     c->is_under_way = commands_send(c->commands, &c->command, (struct span[]){span_str("TIME")}, 1) == 0;
 }
 
+void clock_begin(struct clock *c)
+{
+    c->is_current = false;
+    ask(c);
+}
+
 void clock_keep(struct clock *c)
 {
     if (c->is_current && !c->is_under_way && now_ms() - c->asked_ms >= CLOCK_INTERVAL_MS)
-        clock_ask(c);
+        ask(c);
 }
 
 uint64_t clock_at(const struct clock *c, uint64_t loop_ms)

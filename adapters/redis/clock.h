@@ -25,7 +25,7 @@ struct clock {
 void clock_init(struct clock *c, struct commands *commands, struct oddities *oddities, struct archive *port,
                 void (*on_current)(struct clock *self));
 /* The connection is up: on_current follows. A Redis that does not tell the time has that of this machine. */
-void clock_ask(struct clock *c);
+void clock_begin(struct clock *c);
 /* A time of the loop as one of Redis'. */
 uint64_t clock_at(const struct clock *c, uint64_t loop_ms);
 /* Asks again when the last answer is of some time ago. */

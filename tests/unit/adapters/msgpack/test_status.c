@@ -1,4 +1,6 @@
 /* Queue shares, heartbeats, strings, and the frames that the relay makes itself. */
+#include <stdio.h>
+
 #include "tests/unit/adapters/msgpack/messages.h"
 
 #define QUEUE         "\xafqueue_remaining"
@@ -201,35 +203,52 @@ static void an_executing_carries_the_node_whatever_value_it_is(void **state)
                 "{\"type\":\"executing\",\"data\":{\"node\":null}}");
 }
 
-static enum drop_reason read_sender(struct span data, struct span *name)
+static enum drop_reason read_sender(struct span data, struct sender *sender)
 {
     struct codec *codec = codec_msgpack();
     struct span copy = exact_copy(data);
-    enum drop_reason why = codec->read_sender(codec, copy, name);
+    enum drop_reason why = codec->read_sender(codec, copy, sender);
     if (why == DROP_NOTHING)
-        *name = span_of(data.bytes + (name->bytes - copy.bytes), name->len);
+        sender->name = span_of(data.bytes + (sender->name.bytes - copy.bytes), sender->name.len);
     free_copy(copy);
     return why;
 }
 
-static void a_relay_says_its_name(void **state)
+static void a_relay_says_its_name_and_when_its_socket_was_opened(void **state)
 {
     (void)state;
-    struct span name;
-    expect_reason(read_sender(BYTES("\x82\242by\2440a1b\241x\x90"), &name), DROP_NOTHING);
-    expect_span(name, BYTES("0a1b"));
+    struct sender sender;
+    expect_reason(read_sender(BYTES("\x83\246opened\xcd\x12\x34\242by\2440a1b\241x\x90"), &sender),
+                  DROP_NOTHING);
+    expect_span(sender.name, BYTES("0a1b"));
+    assert_int_equal(sender.opened_ms, 0x1234);
+}
+
+static void a_relay_that_says_no_time_says_the_first(void **state)
+{
+    static const char *const times[] = {"\xff", "\xa1x", "\xc0", "\xcf\xff\xff\xff\xff\xff\xff\xff\xff"};
+    (void)state;
+    struct sender sender;
+    expect_reason(read_sender(BYTES("\x82\242by\2440a1b\241x\x90"), &sender), DROP_NOTHING);
+    assert_int_equal(sender.opened_ms, 0);
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        char data[64];
+        int len = snprintf(data, sizeof data, "\x82\242by\2440a1b\246opened%s", times[i]);
+        expect_reason(read_sender(span_of(data, (size_t)len), &sender), DROP_NOTHING);
+        assert_int_equal(sender.opened_ms, 0);
+    }
 }
 
 static void a_relay_without_a_name_is_none(void **state)
 {
     (void)state;
-    struct span name;
-    expect_reason(read_sender(BYTES("\x80"), &name), DROP_BAD_DATA);
-    expect_reason(read_sender(BYTES("\x81\242by\x07"), &name), DROP_BAD_DATA);
-    expect_reason(read_sender(BYTES("\x81\242by\xa0"), &name), DROP_BAD_DATA);
-    expect_reason(read_sender(BYTES("\x90"), &name), DROP_BAD_DATA);
-    expect_reason(read_sender(SPAN_NONE, &name), DROP_BAD_DATA);
-    expect_reason(read_sender(BYTES("\x81\242by\2440a1"), &name), DROP_TRUNCATED);
+    struct sender sender;
+    expect_reason(read_sender(BYTES("\x80"), &sender), DROP_BAD_DATA);
+    expect_reason(read_sender(BYTES("\x81\242by\x07"), &sender), DROP_BAD_DATA);
+    expect_reason(read_sender(BYTES("\x81\242by\xa0"), &sender), DROP_BAD_DATA);
+    expect_reason(read_sender(BYTES("\x90"), &sender), DROP_BAD_DATA);
+    expect_reason(read_sender(SPAN_NONE, &sender), DROP_BAD_DATA);
+    expect_reason(read_sender(BYTES("\x81\242by\2440a1"), &sender), DROP_TRUNCATED);
 }
 
 int main(void)
@@ -245,7 +264,8 @@ int main(void)
         cmocka_unit_test(a_worker_that_leaves_says_only_that),
         cmocka_unit_test(a_heartbeat_without_boot_or_queue_is_dropped),
         cmocka_unit_test(a_heartbeat_is_checked_whole),
-        cmocka_unit_test(a_relay_says_its_name),
+        cmocka_unit_test(a_relay_says_its_name_and_when_its_socket_was_opened),
+        cmocka_unit_test(a_relay_that_says_no_time_says_the_first),
         cmocka_unit_test(a_relay_without_a_name_is_none),
         cmocka_unit_test(the_text_of_a_string_is_empty_when_it_is_none),
         cmocka_unit_test(a_status_carries_the_number_and_for_its_first_time_the_sid),
