@@ -83,7 +83,7 @@ build_in() {
 run_unit() {
     local report="$WORK/ctest.xml"
     rm -f "$report"
-    timeout 240 ctest --test-dir "$ROOT/build-dev" -j "$JOBS" --timeout 120 --output-on-failure --output-junit "$report"
+    timeout 400 ctest --test-dir "$ROOT/build-dev" -j "$JOBS" --timeout 120 --output-on-failure --output-junit "$report"
     count_junit "$report" ctest
 }
 
@@ -95,15 +95,15 @@ run_pytest() { # folder seconds option...
 }
 
 run_differential() {
-    run_pytest differential 240
+    run_pytest differential 400
 }
 
 run_flow() {
-    run_pytest flow 540 --durations 10
+    run_pytest flow 1200 --durations 10
 }
 
 run_e2e() {
-    run_pytest e2e 240
+    run_pytest e2e 600
 }
 
 run_model() {
@@ -199,7 +199,7 @@ run_coverage() {
     check "the coverage build" cmake_preset coverage
     timeout 300 ctest --test-dir "$ROOT/build-coverage" -j "$JOBS" --timeout 120 >"$WORK/coverage.log" 2>&1 || failed "unit tests"
     (cd "$ROOT/tests/flow" && COMFY_RELAY_BINARY="$ROOT/build-coverage/comfy-relay" PYTHONDONTWRITEBYTECODE=1 \
-        timeout -k 10 540 "$VENV/bin/python" -m pytest -q . >>"$WORK/coverage.log" 2>&1) || failed "flow tests"
+        timeout -k 10 1200 "$VENV/bin/python" -m pytest -q . >>"$WORK/coverage.log" 2>&1) || failed "flow tests"
     check "figures" "$ROOT/tests/coverage.sh" "$ROOT/build-coverage"
     "$ROOT/tests/coverage.sh" "$ROOT/build-coverage"
 }
