@@ -98,7 +98,7 @@ faults() {
     keeps reload "a reload and takeovers lose nothing" $RELOAD
     keeps cuts "cuts and takeovers lose nothing" -DRELOADS=0 -DEVENTS=1 -DEND=2
     keeps outage "an outage of Redis loses nothing" $OUTAGE
-    keeps death "the death of a relay loses nothing" -DCONNECTS=2 -DRELOADS=0 -DEVENTS=2 -DEND=2 -DDEATHS=1
+    keeps death "the death of a relay loses nothing" $TWO -DDEATHS=1
 ) &
 faults
 wait

@@ -24,6 +24,8 @@
  *   - IMPATIENT_PLACING  a page's close frame arrives within RELAY_PLACING_MS of its successor's first status
  *   - IMPATIENT_CLIENT   a page that was told its first status comes back (after 300 ms) only when Redis knows where it began
  *   - AGE_OF_SENDING     when a socket was opened is not told later the longer its claim takes (adapters/redis/clock.h)
+ *   - without one: a page that is loaded anew had no socket before that at another relay, of which that one has not heard yet
+ *     (a reload with CONNECTS=3 still finds such a page resumed where the one before it had got to)
  *   - and, without one:  what a relay tells Redis of a page that has gone is not lost with the connection; a relay does not
  *                        die with a page that nobody else knows of */
 
