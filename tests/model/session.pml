@@ -12,18 +12,22 @@
  *   RESUMED    a page that comes back goes on no later than where it had got to
  *   PROMPTED   a new page goes on no later than when it got its first status, and sees the prompt that executes from its
  *              beginning, whatever the page before it had acknowledged
- *   ONE LIVE   of what comes by the channel, only the relay that has the session sends, by the order of the channel
- *   AT REST    in the end the client has everything, on the only socket that is live
+ *   ONE LIVE   of what comes by the channel, a socket is sent nothing of when, by its order, a newer one had the session
+ *   AT REST    in the end the client has everything, on the only socket that is live, and that one's relay has the session
  *
+ * Sockets are numbered in the order in which they were opened: their times by the clock of Redis, which relays agree on.
  * Ids are 1, 2, 3 and so on. PROMPT is the event that begins the prompt, END the one that ends it. A place is the id of
  * the last event that a client has had: 0 is none yet, UNKNOWN is not known.
  *
- * There is no time here: whatever is under way may take as long as it likes. Three things are taken for granted, because
- * the times they depend on differ widely; a switch takes one away, and then spin shows what happens:
+ * There is no time here: whatever is under way may take as long as it likes. These are taken for granted; a switch takes
+ * one away, and then spin shows what happens:
  *   - IMPATIENT_PLACING  a page's close frame arrives within RELAY_PLACING_MS of its successor's first status
- *   - IMPATIENT_CLIENT   a client comes back (after 300 ms) only when Redis has done what was asked for its last socket:
- *                        its subscription, its claim, its first place. Acknowledgements may still be stored late, or never
- *   - and, without one:  what a relay tells Redis of a page that has gone is not lost with the connection */
+ *   - IMPATIENT_CLIENT   a page that was told its first status comes back (after 300 ms) only when Redis knows where it began
+ *   - AGE_OF_SENDING     when a socket was opened is not told later the longer its claim takes (adapters/redis/clock.h)
+ *   - without one: a page that is loaded anew had no socket before that at another relay, of which that one has not heard yet
+ *     (a reload with CONNECTS=3 still finds such a page resumed where the one before it had got to)
+ *   - and, without one:  what a relay tells Redis of a page that has gone is not lost with the connection; a relay does not
+ *                        die with a page that nobody else knows of */
 
 #ifndef EVENTS
 #define EVENTS 3
@@ -48,9 +52,9 @@
 #endif
 
 #ifdef KEEP_BOTH
-#define is_new(id, newest) true /* what both the log and the channel brought is kept twice */
+#define is_missing(id, newest) true /* what both the log and the channel brought is kept twice */
 #else
-#define is_new(id, newest) ((id) > (newest))
+#define is_missing(id, newest) ((id) > (newest))
 #endif
 
 #ifdef STATUS_TOO_SOON
@@ -75,20 +79,21 @@ byte newest;         /* comfy:sid:{S}:log holds 1 to newest */
 byte ack = UNKNOWN;  /* comfy:sid:{S}:ack */
 byte owner = NOBODY; /* comfy:sid:{S}:owner: its name, */
 byte opened;         /* and which socket it has claimed it for */
-bool listens[2];     /* to comfy:sid:{S} */
 bool link_is_down[2];
 
-mtype = { EVENT, TAKEOVER, LEFT, SUBSCRIBED }
+mtype = { EVENT, TAKEOVER, LEFT }
 chan channel[2] = [10] of { mtype, byte, byte }; /* to each relay, in order: what, its id or by whom, for which socket */
 
-mtype = { BACK, CLAIM, CHECK, PLACE, ON, STORE, LEAVE }
+mtype = { CLAIM, CHECK, STORE, LEAVE }
 chan commands[2] = [8] of { mtype, byte, byte }; /* from each relay, in order */
+
+#define listens(r) (relays[r].subscription == SUB_ACTIVE) /* to comfy:sid:{S} */
 
 inline publish(what, argument, socket)
 {
     assert(nfull(channel[0]) && nfull(channel[1]));
-    if :: listens[0] -> channel[0]!what(argument, socket) :: else fi;
-    if :: listens[1] -> channel[1]!what(argument, socket) :: else fi
+    if :: listens(0) -> channel[0]!what(argument, socket) :: else fi;
+    if :: listens(1) -> channel[1]!what(argument, socket) :: else fi
 }
 
 /* It is another's, which has a newer socket than this. */
@@ -105,7 +110,6 @@ bool is_known;           /* Redis has been told where it began */
 byte told = UNKNOWN;     /* the newest event when the page got its first status: from then on it may post a prompt */
 byte has;                /* then it has had everything, from its beginning up to this */
 byte reloads, outages, deaths;
-bool is_calm;            /* nothing is cut any more */
 
 mtype = { NONE, WAITING, HELD, LIVE, SILENT, CLOSED }
 typedef Socket {
@@ -121,7 +125,6 @@ Socket sock[CONNECTS];
 /* ---- relays -------------------------------------------------------------------------------------------------------- */
 
 mtype = { SUB_NONE, SUB_ASKED, SUB_ACTIVE }
-mtype = { CLAIM_NONE, CLAIM_SENT, CLAIM_IN_FORCE }
 mtype = { CAUGHT_UP, NEW, OUTAGE, CLAIMING }
 #define LOG_MAX (EVENTS + 2)
 typedef Relay {
@@ -130,16 +133,12 @@ typedef Relay {
     byte top = NO_SOCKET; /* its newest socket */
     byte place = UNKNOWN; /* session_place(): how far the client has got */
     bool is_forgotten;    /* the page before that of its newest socket has left: what is known is of no use */
-    bool has_placed;      /* a socket, since the session is its own */
+    byte placed = NO_SOCKET; /* the newest socket that was placed here */
     bool has_listeners;   /* another relay may still tell that the page has left */
     bool has_log;
     mtype subscription = SUB_NONE;
-    mtype claim = CLAIM_NONE;
-    byte claimed; /* for this socket, while CLAIM_SENT */
-    bool store;       /* its place has changed, and is not stored */
-    bool store_first; /* and it was placed since */
     mtype catchup = CAUGHT_UP;
-    bool is_asked, is_answered; /* catchup.ticket */
+    bool is_asked, is_joined, is_answered; /* catchup.ticket */
     bool has_from;
     byte from;                  /* the newest entry of the log before the subscription */
     byte aside_from, aside_upto; /* the live events that were put aside; 0: none */
@@ -167,7 +166,7 @@ inline append(r, id)
 inline end_catchup(r)
 {
     R.catchup = CAUGHT_UP;
-    R.is_asked = false; R.is_answered = false; R.has_from = false; R.from = 0;
+    R.is_asked = false; R.is_joined = false; R.is_answered = false; R.has_from = false; R.from = 0;
     R.aside_from = 0; R.aside_upto = 0;
     R.asked_for = NO_SOCKET; R.is_refused = false; R.read_listeners = false;
     R.read_owner = 0; R.read_ack = 0; R.read_upto = 0
@@ -219,9 +218,8 @@ inline give_away(r)
     do :: i < LOG_MAX -> R.log[i] = 0; i++ :: else -> break od;
     i = 0;
     R.count = 0; R.top = NO_SOCKET; R.place = UNKNOWN;
-    R.is_forgotten = false; R.has_placed = false; R.has_listeners = false; R.has_log = false; R.store = false; R.store_first = false;
-    R.claim = CLAIM_NONE; R.subscription = SUB_NONE;
-    listens[r] = false;
+    R.is_forgotten = false; R.placed = NO_SOCKET; R.has_listeners = false; R.has_log = false;
+    R.subscription = SUB_NONE;
     do :: nempty(channel[r]) -> channel[r]?_, _, _ :: empty(channel[r]) -> break od
 }
 
@@ -230,6 +228,50 @@ inline begin_catchup(r, how)
 {
     R.catchup = how;
     R.has_from = (how != NEW)
+}
+
+#ifdef SUBSCRIBE_LAST
+#define is_safe(r) true
+#else
+#define is_safe(r) (R.subscription == SUB_ACTIVE)
+#endif
+
+/* What is after the newest entry, now that nothing that comes can escape? The session is claimed for its newest socket;
+ * without one it is asked whose it is. [readback_go_on] */
+inline go_on(r)
+{
+    if
+    :: R.catchup != CAUGHT_UP && !R.is_asked && R.has_from && is_safe(r) && !link_is_down[r] ->
+        if
+        :: R.catchup == NEW && !receives(r) -> give_away(r) /* whoever it was for has gone */
+        :: else ->
+            R.is_asked = true;
+            R.read_owner = r;
+            R.asked_for = receiver(r);
+            assert(nfull(commands[r]));
+            if
+            :: R.asked_for == NO_SOCKET -> commands[r]!CHECK(0, 0)
+#ifdef CLAIM_ONCE
+            :: R.asked_for != NO_SOCKET && R.catchup == OUTAGE -> R.is_joined = true
+            :: R.asked_for != NO_SOCKET && R.catchup != OUTAGE ->
+#else
+            :: R.asked_for != NO_SOCKET ->
+#endif
+                commands[r]!CLAIM(R.asked_for, 0)
+            fi
+        fi
+    :: else
+    fi
+}
+
+/* How far the client has got: stored 50 ms later, or when the link is back. [acks_note, acks_store_due] */
+inline store_place(r)
+{
+    assert(nfull(commands[r]));
+    if
+    :: !link_is_down[r] && R.place != UNKNOWN -> commands[r]!STORE(R.place, (receives(r) -> R.top : NO_SOCKET))
+    :: else
+    fi
 }
 
 /* A socket opens: the older one is silent from now on. [relay_attach] */
@@ -249,10 +291,10 @@ inline attach(r, n)
     :: else ->
         if :: R.catchup != NEW -> sock[n].start = beginning(tail(r)) :: else fi; /* [resume_prepare] */
 #ifndef CLAIM_WHEN_NEW
-        if :: R.catchup == CAUGHT_UP -> begin_catchup(r, CLAIMING) :: else fi;
-        R.claim = CLAIM_NONE
+        if :: R.catchup == CAUGHT_UP -> begin_catchup(r, CLAIMING) :: else fi
 #endif
-    fi
+    fi;
+    go_on(r)
 }
 
 /* The rules of replay. [resume_place] */
@@ -270,8 +312,8 @@ inline place_top(r)
         assert(p <= has)                                                   /* RESUMED */
     :: else
     fi;
-    R.place = p; R.is_forgotten = false; R.has_listeners = false; R.has_placed = true;
-    R.store = true; R.store_first = true;
+    R.place = p; R.is_forgotten = false; R.has_listeners = false; R.placed = R.top;
+    store_place(r);
     p = 0
 }
 
@@ -308,10 +350,10 @@ inline place_top(r)
 #else
 #define may_delete(r, n) (!is_older_than(r, n))
 #endif
-#ifdef ANY_OWN_TAKEOVER
-#define is_awaited(r, n) true
+#ifdef OBEY_ANY_TAKEOVER
+#define is_newer(n, own) true
 #else
-#define is_awaited(r, n) ((n) == R.asked_for || (n) == R.claimed)
+#define is_newer(n, own) ((n) > (own))
 #endif
 #ifdef PLACE_BEFORE_CLAIM
 #define is_whole(r) (R.catchup != NEW)
@@ -319,16 +361,10 @@ inline place_top(r)
 #define is_whole(r) (R.catchup == CAUGHT_UP || (R.catchup == OUTAGE && link_is_down[r]))
 #endif
 #ifdef LEFT_ALWAYS
-#define may_forget(r) is_unplaced(r)
-#else
-#define may_forget(r) (is_unplaced(r) && !R.has_placed)
+#define may_forget(r, n) is_unplaced(r)
+#else /* of a socket whose successor was not placed yet */
+#define may_forget(r, n) (is_unplaced(r) && (n) < R.top && (R.placed == NO_SOCKET || (n) >= R.placed))
 #endif
-#ifdef ANY_PREDECESSOR
-#define is_between(n, i, r) false
-#else
-#define is_between(n, i, r) ((n) < connects && (n) > (i) && (n) < R.top && sock[(n) % CONNECTS].relay == r && sock[(n) % CONNECTS].state == SILENT)
-#endif
-#define is_predecessor(i, r) (!is_between(1, i, r) && !is_between(2, i, r))
 
 /* ---- what happens -------------------------------------------------------------------------------------------------- */
 
@@ -345,16 +381,18 @@ end:
 /* Redis does what relay r asks, a command at a time. */
 proctype redis(byte r)
 {
-    byte place, n;
+    mtype what;
+    byte i, p, id, who, place, n;
 end:
     do
-    :: atomic { !link_is_down[r] && R.subscription == SUB_ASKED && !listens[r] -> /* SUBSCRIBE [channels.subscribe] */
-        listens[r] = true;
-        channel[r]!SUBSCRIBED(0, 0) }
+    :: atomic { !link_is_down[r] && R.subscription == SUB_ASKED -> /* SUBSCRIBE [channels.subscribe, relay_subscribed] */
+        R.subscription = SUB_ACTIVE;
+        go_on(r) }
 
-    :: atomic { !link_is_down[r] && commands[r]?[BACK, _, _] -> /* the log's newest [archive.read_back, relay_read_back] */
-        commands[r]?_, _, _;
-        if :: R.catchup == NEW && R.is_asked -> R.is_asked = false; R.has_from = true; R.from = newest :: else fi }
+    :: atomic { !link_is_down[r] && R.catchup == NEW && !R.has_from -> /* its newest entry [archive.read_back, readback_take_back] */
+        R.has_from = true;
+        R.from = newest;
+        go_on(r) }
 
     /* One question, but not one instant. [archive.read_on] */
     :: atomic { !link_is_down[r] && commands[r]?[CLAIM, _, _] -> /* PUBSUB NUMSUB, then the script that claims */
@@ -364,9 +402,11 @@ end:
 #endif
         if
         :: place == 0 ->
-            R.read_listeners = listens[other(r)];
+            R.read_listeners = listens(other(r));
             R.read_owner = owner;
-            R.is_refused = may_not_claim(r, n)
+            R.read_ack = ack;
+            R.is_refused = may_not_claim(r, n);
+            R.is_joined = true
         :: else
         fi;
         if
@@ -376,12 +416,10 @@ end:
         n = 0; place = 0 }
     :: atomic { !link_is_down[r] && commands[r]?[CHECK, _, _] -> /* GET owner */
         commands[r]?_, _, _;
-        R.read_owner = owner }
-    :: atomic { !link_is_down[r] && commands[r]?[PLACE, _, _] -> /* GET ack */
-        commands[r]?_, _, _;
-        R.read_ack = ack }
-    :: atomic { !link_is_down[r] && commands[r]?[ON, _, _] -> /* XRANGE */
-        commands[r]?_, _, _;
+        R.read_owner = owner;
+        R.is_joined = true }
+    :: atomic { !link_is_down[r] && R.is_joined -> /* XRANGE */
+        R.is_joined = false;
         R.read_upto = newest; R.is_answered = true }
 
     :: atomic { !link_is_down[r] && commands[r]?[STORE, _, _] -> /* SET ack, unless it is another's [archive.store] */
@@ -409,42 +447,13 @@ end:
         TOP.state = HELD;
         if :: page == R.top && told == UNKNOWN -> told = (link_is_down[r] -> NO_PROMISE : newest) :: else fi }
 
-    /* Catching up: what is the log's newest entry? [catchup_pump] */
-    :: atomic { R.catchup == NEW && !R.is_asked && !R.has_from && !link_is_down[r] ->
-        R.is_asked = true;
-        commands[r]!BACK(0, false) }
-    /* And what is after it, now that nothing that comes can escape? The session is claimed, or it is asked whose it is. */
-#ifdef SUBSCRIBE_LAST
-    :: atomic { R.catchup != CAUGHT_UP && !R.is_asked && R.has_from && !link_is_down[r] && len(commands[r]) < 4 ->
-#else
-    :: atomic { R.catchup != CAUGHT_UP && !R.is_asked && R.has_from && R.subscription == SUB_ACTIVE && len(commands[r]) < 4 ->
-#endif
-        if
-        :: R.catchup == NEW && !receives(r) -> give_away(r) /* whoever it was for has gone */
-        :: else ->
-            R.is_asked = true;
-            R.read_owner = r;
-            R.asked_for = receiver(r);
-            if
-            :: R.asked_for == NO_SOCKET -> commands[r]!CHECK(0, 0)
-#ifdef CLAIM_ONCE
-            :: R.asked_for != NO_SOCKET && R.catchup == OUTAGE -> R.claim = CLAIM_IN_FORCE
-            :: R.asked_for != NO_SOCKET && R.catchup != OUTAGE ->
-#else
-            :: R.asked_for != NO_SOCKET ->
-#endif
-                R.claim = CLAIM_SENT; R.claimed = R.asked_for;
-                commands[r]!CLAIM(R.asked_for, 0)
-            fi;
-            commands[r]!PLACE(0, 0); commands[r]!ON(0, 0)
-        fi }
-
     /* What was read, then what came meanwhile, but for what both brought. [relay_read_on] */
     :: atomic { R.is_answered ->
         if
         :: receives(r) && R.asked_for != R.top -> /* a newer socket has come meanwhile: it claims for that one */
             R.is_asked = false; R.is_answered = false; R.asked_for = NO_SOCKET;
-            R.is_refused = false; R.read_listeners = false; R.read_owner = 0; R.read_ack = 0; R.read_upto = 0
+            R.is_refused = false; R.read_listeners = false; R.read_owner = 0; R.read_ack = 0; R.read_upto = 0;
+            go_on(r)
         :: !(receives(r) && R.asked_for != R.top) &&
            (R.is_refused || (R.asked_for == NO_SOCKET && R.read_owner != r && R.read_owner != NOBODY)) -> give_away(r)
         :: else ->
@@ -457,8 +466,7 @@ end:
 #ifndef TRUST_ITSELF
             :: R.catchup != NEW && is_unplaced(r) && R.read_owner != r && R.read_owner != NOBODY ->
                 R.place = known_place(r, tail(r)); /* it was another's meanwhile, which knows better */
-                R.has_listeners = R.read_listeners;
-                R.has_placed = false
+                R.has_listeners = R.read_listeners
 #endif
             :: else
             fi;
@@ -471,7 +479,7 @@ end:
             p = (R.aside_from > 0 -> R.aside_from : R.aside_upto + 1);
             do
             :: p <= R.aside_upto ->
-                if :: is_new(p, tail(r)) -> append(r, p) :: else fi;
+                if :: is_missing(p, tail(r)) -> append(r, p) :: else fi;
                 p++
             :: else -> break
             od;
@@ -479,7 +487,7 @@ end:
             end_catchup(r)
         fi;
 #ifdef SUBSCRIBE_LAST
-        if :: R.has_log && R.subscription == SUB_NONE -> R.subscription = SUB_ASKED; R.claim = CLAIM_IN_FORCE :: else fi
+        if :: R.has_log && R.subscription == SUB_NONE -> R.subscription = SUB_ASKED :: else fi
 #endif
         }
 
@@ -487,32 +495,28 @@ end:
     :: atomic { !link_is_down[r] && nempty(channel[r]) ->
         channel[r]?what, id, who;
         if
-        :: what == SUBSCRIBED -> R.subscription = SUB_ACTIVE /* [relay_subscribed, catchup_go_on] */
         :: what == EVENT && R.catchup != CAUGHT_UP -> /* [catchup_put_aside] */
             R.aside_from = (R.aside_from == 0 -> id : R.aside_from);
             R.aside_upto = id
         :: what == EVENT && R.catchup == CAUGHT_UP -> /* [relay_receive, delivery_append] */
             if
-            :: is_new(id, tail(r)) ->
+            :: is_missing(id, tail(r)) ->
                 assert(!has_top(r) || TOP.state != LIVE || who <= R.top); /* ONE LIVE */
                 append(r, id)
             :: else /* it was read before it came */
             fi
-        :: what == TAKEOVER && id == r ->
-            if :: R.claim == CLAIM_SENT && is_awaited(r, who) -> R.claim = CLAIM_IN_FORCE :: else fi
+        :: what == TAKEOVER && id == r
         :: what == TAKEOVER && id != r ->
 #ifdef NEVER_SILENT
             skip
 #else
             if
-#ifdef OBEY_ANY_TAKEOVER
-            :: R.claim != CLAIM_IN_FORCE -> give_away(r)
-#endif
-            :: R.claim == CLAIM_IN_FORCE -> give_away(r) /* [lifetime_taken_over] */
-            :: else /* the answer to its own claim will tell */
+            :: !receives(r) || is_newer(who, R.top) -> give_away(r) /* [lifetime_taken_over] */
+            :: else -> /* an older socket's: the claim for its own is under way, or lost [claim_again] */
+                if :: R.catchup == CAUGHT_UP -> begin_catchup(r, CLAIMING); go_on(r) :: else fi
             fi
 #endif
-        :: what == LEFT && id != r -> R.is_forgotten = R.is_forgotten || may_forget(r) /* [resume_forget] */
+        :: what == LEFT && id != r -> R.is_forgotten = R.is_forgotten || may_forget(r, who) /* [resume_forget] */
         :: what == LEFT && id == r
         fi;
         what = 0; id = 0; who = 0 }
@@ -542,12 +546,7 @@ end:
     /* A pong, or several, at any time or never. [relay_acknowledge] */
     :: atomic { has_top(r) && TOP.state == LIVE && TOP.received > R.place ->
         R.place = TOP.received;
-        R.store = true }
-    /* [acks_store_due] */
-    :: atomic { R.store && !link_is_down[r] && !commands[r]??[STORE, _, _] && len(commands[r]) < 7 ->
-        commands[r]!STORE(R.place, (R.store_first -> R.top : NO_SOCKET));
-        R.store = false; R.store_first = false }
-
+        store_place(r) }
     /* A close frame with 1001. [relay_page_left] */
     :: atomic { (sock[0].leaves && sock[0].relay == r) || (sock[1 % CONNECTS].leaves && sock[1 % CONNECTS].relay == r) ||
                 (sock[2 % CONNECTS].leaves && sock[2 % CONNECTS].relay == r) ->
@@ -559,10 +558,10 @@ end:
         if
         :: sock[i].state == SILENT || sock[i].state == CLOSED ->
             commands[r]!LEAVE(i, 0);
-            R.is_forgotten = R.is_forgotten || (is_unplaced(r) && is_predecessor(i, r))
+            R.is_forgotten = R.is_forgotten || may_forget(r, i)
         :: else ->
             commands[r]!LEAVE(i, 1);
-            R.is_forgotten = false; R.place = UNKNOWN; R.store = false; R.store_first = false
+            R.is_forgotten = false; R.place = UNKNOWN
         fi;
 #endif
         close_socket(i);
@@ -576,9 +575,17 @@ end:
 #define may_come_back (told == UNKNOWN || is_known)
 #endif
 
+/* The first comes to relay 0: they are alike. */
+#ifdef TO_AND_FRO
+#define may_come_to(r) (page % 2 == (r))
+#else
+#define may_come_to(r) (page > 0 || (r) == 0)
+#endif
+
 proctype client()
 {
-    byte i;
+    mtype what;
+    byte i, id, who;
 end:
     do
     /* It comes, or comes back, to either relay. */
@@ -586,19 +593,18 @@ end:
         page = connects;
         connects++;
         if
-        :: attach(0, page)
-        :: connects > 1 -> attach(1, page) /* the first comes to relay 0: they are alike */
+        :: may_come_to(0) -> attach(0, page)
+        :: may_come_to(1) -> attach(1, page)
         fi }
     /* Its network is cut; no relay knows. */
-    :: atomic { page != NO_SOCKET && connects < CONNECTS && !is_calm ->
+    :: atomic { page != NO_SOCKET && connects < CONNECTS ->
         page = NO_SOCKET }
     /* Its page is loaded anew: the old one sends 1001, which may arrive before or after the new one's socket. */
-    :: atomic { page != NO_SOCKET && connects < CONNECTS && reloads < RELOADS && !is_calm && !link_is_down[sock[page].relay] ->
+    :: atomic { page != NO_SOCKET && connects < CONNECTS && reloads < RELOADS && !link_is_down[sock[page].relay] ->
         reloads++;
         sock[page].leaves = true;
         page = NO_SOCKET; page_is_new = true; told = UNKNOWN; has = 0;
         page_since = connects; is_known = false }
-    :: atomic { !is_calm -> is_calm = true }
     od
 }
 
@@ -609,14 +615,12 @@ proctype network(byte r)
     byte i, p, id, who;
 end:
     do
-    :: atomic { outages < OUTAGES && connects > 0 && !is_calm && !link_is_down[r] && !a_page_is_leaving -> /* [relay_link_down] */
+    :: atomic { outages < OUTAGES && connects > 0 && !link_is_down[r] && !a_page_is_leaving -> /* [relay_link_down] */
         outages++;
         link_is_down[r] = true;
-        listens[r] = false;
-        do :: nempty(channel[r]) -> channel[r]?_, _, _ :: empty(channel[r]) -> break od;
-        if :: has_top(r) && commands[r]??[STORE, _, eval(R.top)] -> R.store_first = true :: else fi;
+            do :: nempty(channel[r]) -> channel[r]?_, _, _ :: empty(channel[r]) -> break od;
         do :: nempty(commands[r]) -> commands[r]?_, _, _ :: empty(commands[r]) -> break od;
-        R.subscription = SUB_NONE; R.claim = CLAIM_NONE;
+        R.subscription = SUB_NONE;
         if
         :: R.has_log && R.catchup != NEW -> end_catchup(r); begin_catchup(r, OUTAGE)
         :: R.has_log && R.catchup == NEW -> /* what was the newest entry then stays known [catchup_restart] */
@@ -629,13 +633,14 @@ end:
 #endif
         :: else
         fi;
-        if :: R.place != UNKNOWN -> R.store = true :: else fi }
+        }
     :: atomic { link_is_down[r] -> /* [relay_link_up] */
         link_is_down[r] = false;
-        R.subscription = (R.has_log -> SUB_ASKED : SUB_NONE) }
+        R.subscription = (R.has_log -> SUB_ASKED : SUB_NONE);
+        store_place(r) } /* [relay_store_again] */
 
     /* A relay dies, and one with another name starts in its place. */
-    :: atomic { deaths < DEATHS && !is_calm && !link_is_down[r] && !a_page_is_leaving && connects < CONNECTS &&
+    :: atomic { deaths < DEATHS && !link_is_down[r] && !a_page_is_leaving && connects < CONNECTS &&
                 may_come_back ->
         deaths++;
         if :: page != NO_SOCKET && sock[page].relay == r -> page = NO_SOCKET :: else fi;
