@@ -65,7 +65,8 @@ static void drop_log(struct relay *r, struct session *s)
     log_trim(&s->log, s->log.next_seq);
     unsubscribe(r, s);
     s->has_log = s->has_left = s->is_forgotten = s->has_listeners = false;
-    s->was_claimed = s->has_placed = false;
+    s->was_claimed = false;
+    s->placed_ms = 0;
     s->start_seq = s->node_seq = 0;
 }
 

@@ -80,12 +80,9 @@ static bool is_newer_than_ours(const struct relay *r, const struct session *s, c
     return sender->opened_ms > ours || span_compare(sender->name, a->name) > 0;
 }
 
-/* Redis has taken an older socket's claim: it has forgotten ours, or ours is still to come, and the page of that socket was
- * the one before. */
+/* Redis has taken an older socket's claim: it has forgotten ours, or ours is still to come. */
 static void claim_again(struct relay *r, struct session *s)
 {
-    if (session_unplaced(s))
-        s->has_placed = false;
     if (s->catchup)
         return;
     if (catchup_begin(r, s, CATCHUP_CLAIM) < 0)
@@ -106,7 +103,7 @@ static enum drop_reason take_message(struct relay *r, const struct event *e, enu
     if (span_equals(sender.name, r->ports.archive->name))
         return DROP_NOTHING;
     if (effect == EFFECT_LEFT)
-        resume_forget(s);
+        resume_forget(s, (uint64_t)(sender.opened_ms - r->ports.archive->clock_ms));
     else if (is_newer_than_ours(r, s, &sender))
         lifetime_taken_over(r, s, now_ms);
     else

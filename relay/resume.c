@@ -120,7 +120,7 @@ static void place(struct relay *r, struct session *s, struct cursor *c, uint64_t
     c->kept = c->seq;
     tell_executing(r, s, c);
     s->has_left = s->is_forgotten = s->has_listeners = false;
-    s->has_placed = true;
+    s->placed_ms = c->opened_ms;
     delivery_mark(r, s);
     acks_note_start(r, s, now_ms);
 }
@@ -184,17 +184,10 @@ void resume_leave(struct relay *r, struct cursor *c, uint64_t now_ms)
     silence(r, c);
 }
 
-void resume_forget(struct session *s)
-{
-    if (session_unplaced(s) && !s->has_placed)
-        s->is_forgotten = true;
-}
-
-/* The page of a silent socket, of which the newest may be a reload. */
-static void forget_older(struct session *s, const struct cursor *c)
+void resume_forget(struct session *s, uint64_t opened_ms)
 {
     const struct cursor *newest = session_unplaced(s);
-    if (newest && TAILQ_NEXT(newest, in_session) == c)
+    if (newest && opened_ms <= newest->opened_ms && opened_ms >= s->placed_ms)
         s->is_forgotten = true;
 }
 
@@ -239,7 +232,7 @@ void resume_page_left(struct relay *r, struct cursor *c, uint64_t now_ms)
     if (receives)
         silence(r, c);
     else
-        forget_older(s, c);
+        resume_forget(s, c->opened_ms);
     if (!forgets)
         return;
     s->is_forgotten = true;

@@ -30,8 +30,9 @@ void resume_place(struct relay *r, struct session *s, uint64_t now_ms);
 void resume_silence(struct relay *r, struct session *s, uint64_t now_ms);
 /* One of its sockets closes. */
 void resume_leave(struct relay *r, struct cursor *c, uint64_t now_ms);
-/* The page of a socket at another relay has gone. When nothing was placed here yet, it is the one before. */
-void resume_forget(struct session *s);
+/* The page of a socket that was opened then has gone, here or at another relay. It is the page before the newest socket's
+ * when nothing newer was placed since. */
+void resume_forget(struct session *s, uint64_t opened_ms);
 
 /* What relay.h says of the functions of these names. */
 void resume_settled(struct relay *r, struct cursor *c, uint64_t now_ms);

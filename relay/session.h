@@ -42,16 +42,17 @@ struct session {
     uint64_t left_until_ms;  /* so long */
     struct stream_id stored; /* while is_stored: its place as it was stored last */
     uint64_t store_at_ms;    /* by its list */
-    uint64_t forgotten_ms;   /* while is_forgotten: when the socket of that page was opened */
-    uint64_t newest_at_ms;   /* when that id came */
-    int64_t told;            /* the queue number its sockets were told last; -1: none */
+    uint64_t
+        placed_ms; /* when the last socket that was placed was opened; 0: none, since the session is here */
+    uint64_t forgotten_ms; /* while is_forgotten: when the socket of that page was opened */
+    uint64_t newest_at_ms; /* when that id came */
+    int64_t told;          /* the queue number its sockets were told last; -1: none */
     enum subscription subscription : 8;
     enum store store : 8;
     bool has_log;
     bool has_left;
     bool is_forgotten;  /* its last page has gone: whoever comes next has seen nothing */
     bool was_claimed;   /* Redis knows that it is this relay's, unless it has lost that */
-    bool has_placed;    /* a socket, since it is here */
     bool has_listeners; /* another relay listened to its channel when it was claimed */
     bool is_stored;     /* its place is in Redis, as far as is known */
     bool is_open;       /* in the relay's list: broadcasts reach it */

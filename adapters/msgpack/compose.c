@@ -134,10 +134,10 @@ int compose_end(struct span sid, struct span prompt, struct composed *out)
 
 /* Between relays */
 
-int compose_takeover(struct span name, uint64_t opened_ms, struct composed *out)
+static int compose_between(const char *type, struct span name, uint64_t opened_ms, struct composed *out)
 {
     struct composer c;
-    begin(&c, "relay.takeover", SPAN_NONE);
+    begin(&c, type, SPAN_NONE);
     msgpack_pack_map(&c.packer, 2);
     pack_span_pair(&c, "by", name);
     pack_text(&c, "opened");
@@ -145,13 +145,14 @@ int compose_takeover(struct span name, uint64_t opened_ms, struct composed *out)
     return finish(&c, out);
 }
 
-int compose_left(struct span name, struct composed *out)
+int compose_takeover(struct span name, uint64_t opened_ms, struct composed *out)
 {
-    struct composer c;
-    begin(&c, "relay.left", SPAN_NONE);
-    msgpack_pack_map(&c.packer, 1);
-    pack_span_pair(&c, "by", name);
-    return finish(&c, out);
+    return compose_between("relay.takeover", name, opened_ms, out);
+}
+
+int compose_left(struct span name, uint64_t opened_ms, struct composed *out)
+{
+    return compose_between("relay.left", name, opened_ms, out);
 }
 
 /* Whose log it is does not matter here: any sid does, and the event's own does not count. */

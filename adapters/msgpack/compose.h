@@ -19,11 +19,12 @@ int compose_worker_lost(struct span worker, struct span sid, struct span prompt,
 int compose_end(struct span sid, struct span prompt, struct composed *out)
     __attribute__((warn_unused_result));
 
-/* What one relay, by its name, tells the others on a session's channel: it has the session's newest socket, opened then by
- * Redis' clock; the page of a socket has gone. The same results. */
+/* What one relay, by its name, tells the others on a session's channel: it has the session's newest socket; the page of a
+ * socket has gone. Either was opened then, by Redis' clock. The same results. */
 int compose_takeover(struct span name, uint64_t opened_ms, struct composed *out)
     __attribute__((warn_unused_result));
-int compose_left(struct span name, struct composed *out) __attribute__((warn_unused_result));
+int compose_left(struct span name, uint64_t opened_ms, struct composed *out)
+    __attribute__((warn_unused_result));
 
 /* True when an event, as it stands in a session's log, ends this prompt (its id as text). A malformed one
  * ends nothing. */

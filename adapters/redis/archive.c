@@ -34,11 +34,6 @@ static int choose_name(char name[ARCHIVE_NAME_LEN])
     return 0;
 }
 
-static struct span composed_span(const struct composed *c)
-{
-    return span_of(c->bytes, c->len);
-}
-
 int archive_init(struct session_archive *a, struct commands *commands, struct marker *marker,
                  const struct link_config *config, const struct options *options)
 {
@@ -53,7 +48,7 @@ int archive_init(struct session_archive *a, struct commands *commands, struct ma
                                   .stored_again = {on_stored_again},
                                   .told = {on_told}};
     int error = choose_name(a->name);
-    if (error < 0 || (error = compose_left(a->port.name, &a->left)) < 0)
+    if (error < 0)
         return error;
     int len = snprintf(a->ttl_ms, sizeof a->ttl_ms, "%" PRIu64, options->session_ttl_ms);
     a->context = (struct question_context){.commands = commands,
@@ -85,7 +80,6 @@ void archive_deinit(struct session_archive *a)
     struct question *q;
     TAILQ_FOREACH (q, &a->asked, next)
         question_drop(q);
-    free(a->left.bytes);
 }
 
 void archive_go_on(struct session_archive *a)
@@ -211,44 +205,59 @@ static void store(struct archive *self, struct span sid, struct stream_id ack, b
         store_own(a, sid, &key, id, is_again);
 }
 
-static void tell_left(struct session_archive *a, struct span channel)
+static void tell_left(struct session_archive *a, struct span channel, struct span left)
 {
-    issue(a, &a->told, (struct span[]){span_str("PUBLISH"), channel, composed_span(&a->left)}, 3);
+    issue(a, &a->told, (struct span[]){span_str("PUBLISH"), channel, left}, 3);
 }
 
 /* A page leaves now and then, and the script is short: it is sent whole each time, so that Redis always knows it. */
-static void leave_own(struct session_archive *a, struct span sid, uint64_t opened_ms, struct span channel)
+static void leave_own(struct session_archive *a, struct span sid, uint64_t opened, struct span channel,
+                      struct span left)
 {
     struct key ack, owner;
     char text[24];
-    int len = snprintf(text, sizeof text, "%" PRIu64, clock_at(&a->clock, opened_ms));
+    int len = snprintf(text, sizeof text, "%" PRIu64, opened);
     key_session(&ack, a->options->redis_prefix, sid, ":ack");
     key_session(&owner, a->options->redis_prefix, sid, ":owner");
-    struct span args[] = {
-        span_str("EVAL"), span_str(leave_lua),        span_str("2"), key_span(&ack),         key_span(&owner),
-        a->port.name,     span_of(text, (size_t)len), channel,       composed_span(&a->left)};
+    struct span args[] = {span_str("EVAL"),
+                          span_str(leave_lua),
+                          span_str("2"),
+                          key_span(&ack),
+                          key_span(&owner),
+                          a->port.name,
+                          span_of(text, (size_t)len),
+                          channel,
+                          left};
     issue(a, &a->told, args, sizeof args / sizeof *args);
 }
 
-static void leave_shared(struct session_archive *a, struct span sid, struct span channel)
+static void leave_shared(struct session_archive *a, struct span sid, struct span channel, struct span left)
 {
     struct key ack;
     key_session(&ack, a->options->redis_prefix, sid, ":ack");
     issue(a, &a->told, (struct span[]){span_str("DEL"), key_span(&ack)}, 2);
-    tell_left(a, channel);
+    tell_left(a, channel, left);
 }
 
 static void leave(struct archive *self, struct span sid, uint64_t opened_ms, bool forgets)
 {
     struct session_archive *a = of_port(self);
     struct key channel;
+    struct composed left;
+    uint64_t opened = clock_at(&a->clock, opened_ms);
     key_session(&channel, a->options->redis_prefix, sid, "");
+    if (compose_left(a->port.name, opened, &left) < 0) {
+        a->context.oddities.relay->metrics.out_of_memory++;
+        return;
+    }
+    struct span message = span_of(left.bytes, left.len);
     if (!forgets)
-        tell_left(a, key_span(&channel));
+        tell_left(a, key_span(&channel), message);
     else if (is_shared(a))
-        leave_shared(a, sid, key_span(&channel));
+        leave_shared(a, sid, key_span(&channel), message);
     else
-        leave_own(a, sid, opened_ms, key_span(&channel));
+        leave_own(a, sid, opened, key_span(&channel), message);
+    free(left.bytes);
 }
 
 /* Callbacks: of a question, of the commands */

@@ -27,7 +27,6 @@ struct session_archive {
     struct scripts scripts;
     struct clock clock;
     struct command stored, stored_again, told; /* shared by all that are under way */
-    struct composed left;                      /* owned; what is told of every session */
     char name[ARCHIVE_NAME_LEN];
     char ttl_ms[24];
     uint64_t unsure_until_ms;   /* a place that is not stored may never have been */

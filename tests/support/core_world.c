@@ -286,7 +286,7 @@ static void run_command(struct world *w, struct world_relay *r)
     case WORLD_LEAVE:
         if (c->flag)
             memory_redis_forget(s, span_str(r->name), c->opened_ms, w->config.share);
-        send_from(w, r, "relay.left", 0);
+        send_from(w, r, "relay.left", c->opened_ms);
         break;
     default:
         require(false, "not a command");

@@ -81,9 +81,11 @@ static void relays_tell_each_other_by_name(void **state)
               BYTES("\x82" TYPE "\256relay.takeover" DATA "\x82\242by\2600123456789abcdef"
                     "\246opened\xcf\x00\x00\x01\x63\x83\x77\x66\xca"),
               EFFECT_TAKEOVER, "0123456789abcdef", 1526919030474);
-    assert_int_equal(compose_left(name, &c), 0);
-    expect_by(c, BYTES("\x82" TYPE "\252relay.left" DATA "\x81\242by\2600123456789abcdef"), EFFECT_LEFT,
-              "0123456789abcdef", 0);
+    assert_int_equal(compose_left(name, 1, &c), 0);
+    expect_by(c,
+              BYTES("\x82" TYPE "\252relay.left" DATA "\x82\242by\2600123456789abcdef"
+                    "\246opened\x01"),
+              EFFECT_LEFT, "0123456789abcdef", 1);
 }
 
 #define EVENT(type, data) BYTES("\x82" TYPE type DATA data)

@@ -22,6 +22,7 @@
 #define TOLD    8192
 
 struct fixture {
+    uint64_t left_ms; /* when the socket of the page that left was opened */
     struct redis_server server;
     redisContext *listener; /* to CHANNEL */
     uv_loop_t loop;
@@ -284,25 +285,27 @@ static void expect_message(struct fixture *f, const char *want, size_t len)
     freeReplyObject(message);
 }
 
-/* What was said on the channel next is {"type":"relay.left","data":{"by":our name}}. */
-static void expect_left(struct fixture *f)
+/* What was said on the channel next is {"type":type,"data":{"by":our name,"opened":opened_ms}}; `type` with its length. */
+static void expect_said(struct fixture *f, const char *type, uint64_t opened_ms)
 {
     char want[128];
-    int len = snprintf(want, sizeof want, "\x82\xa4type\xaarelay.left\xa4%s\x81\xa2%s\xb0%s", "data", "by",
-                       f->name);
-    expect_message(f, want, (size_t)len);
-}
-
-/* It is {"type":"relay.takeover","data":{"by":our name,"opened":opened_ms}}. */
-static void expect_takeover(struct fixture *f, uint64_t opened_ms)
-{
-    char want[128];
-    int len =
-        snprintf(want, sizeof want, "\x82\xa4type\xaerelay.takeover\xa4%s\x82\xa2%s\xb0%s\xa6opened\xcf",
-                 "data", "by", f->name);
+    int len = snprintf(want, sizeof want, "\x82\xa4type%s\xa4%s\x82\xa2%s\xb0%s\xa6opened\xcf", type, "data",
+                       "by", f->name);
     for (int shift = 56; shift >= 0; shift -= 8)
         want[len++] = (char)(opened_ms >> shift);
     expect_message(f, want, (size_t)len);
+}
+
+static uint64_t by_redis(struct fixture *f, uint64_t ms);
+
+static void expect_left(struct fixture *f)
+{
+    expect_said(f, "\xaarelay.left", by_redis(f, f->left_ms));
+}
+
+static void expect_takeover(struct fixture *f, uint64_t opened_ms)
+{
+    expect_said(f, "\xaerelay.takeover", opened_ms);
 }
 
 /* Nothing more was said: the next message is the one of this call. */
@@ -912,7 +915,8 @@ static void page_that_leaves_is_forgotten_though_redis_has_forgotten_the_scripts
     struct archive *a = open_connected(state);
     do_in_redis(f, "SCRIPT FLUSH");
     do_in_redis(f, "SET " ACK " 1-1");
-    a->leave(a, span_str("s"), ago(f, 0), true);
+    f->left_ms = ago(f, 0);
+    a->leave(a, span_str("s"), f->left_ms, true);
     settle(f);
     expect_key(f, ACK, NULL);
     expect_left(f);
@@ -1172,7 +1176,8 @@ static void leave(struct fixture *f, struct archive *a, const char *owner, uint6
     do_in_redis(f, "DEL " OWNER);
     if (owner)
         set_owner(f, owner, redis_now_ms(f) - owner_age_ms);
-    a->leave(a, span_str("s"), ago(f, LONG_MS), forgets);
+    f->left_ms = ago(f, LONG_MS);
+    a->leave(a, span_str("s"), f->left_ms, forgets);
     settle(f);
     expect_left(f);
     expect_silence(f);
@@ -1213,13 +1218,15 @@ static void page_that_leaves_is_forgotten_when_the_owner_is_none(void **state)
     struct archive *a = open_connected(state);
     do_in_redis(f, "SET " ACK " 1-1");
     do_in_redis(f, "LPUSH " OWNER " text");
-    a->leave(a, span_str("s"), ago(f, 0), true);
+    f->left_ms = ago(f, 0);
+    a->leave(a, span_str("s"), f->left_ms, true);
     settle(f);
     expect_key(f, ACK, NULL);
     expect_left(f);
     do_in_redis(f, "SET " ACK " 1-1");
     do_in_redis(f, "SET " OWNER " other");
-    a->leave(a, span_str("s"), ago(f, 0), true);
+    f->left_ms = ago(f, 0);
+    a->leave(a, span_str("s"), f->left_ms, true);
     settle(f);
     expect_key(f, ACK, NULL);
     expect_left(f);
@@ -1231,7 +1238,8 @@ static void page_that_cannot_be_forgotten_is_told_and_counted(void **state)
     be_somebody(f, "ACL SETUSER relay on >pw ~* &* +@all -del");
     struct archive *a = open_connected(state);
     do_in_redis(f, "SET " ACK " 1-1");
-    a->leave(a, span_str("s"), ago(f, 0), true);
+    f->left_ms = ago(f, 0);
+    a->leave(a, span_str("s"), f->left_ms, true);
     settle(f);
     expect_key(f, ACK, "1-1");
     expect_left(f);
