@@ -1,5 +1,7 @@
 #include "relay/acks.h"
 
+#define STORES_MAX 512 /* in a turn */
+
 static struct session_list *list_of(struct relay *r, const struct session *s)
 {
     return s->store == STORE_SOON ? &r->unstored : &r->stored;
@@ -76,17 +78,24 @@ void acks_store_now(struct relay *r, struct session *s)
         store(r, s);
 }
 
+/* Never at once again, however short they live. */
+static uint64_t renewal_ms(const struct relay *r)
+{
+    return r->config.session_ttl_ms < 3 ? 1 : r->config.session_ttl_ms / 3;
+}
+
 static void store_first(struct relay *r, struct session_list *list, uint64_t now_ms)
 {
     struct session *s = TAILQ_FIRST(list);
     store(r, s);
     if (s->is_open && s->is_stored)
-        join_list(r, s, STORE_AGAIN, now_ms + r->config.session_ttl_ms / 3);
+        join_list(r, s, STORE_AGAIN, now_ms + renewal_ms(r));
 }
 
-static void store_until(struct relay *r, struct session_list *list, uint64_t until_ms, uint64_t now_ms)
+/* No more than so many: the rest is due at once, and goes on in the next turn. */
+static void store_due(struct relay *r, struct session_list *list, uint64_t now_ms)
 {
-    while (!TAILQ_EMPTY(list) && TAILQ_FIRST(list)->store_at_ms <= until_ms)
+    for (int n = 0; n < STORES_MAX && !TAILQ_EMPTY(list) && TAILQ_FIRST(list)->store_at_ms <= now_ms; n++)
         store_first(r, list, now_ms);
 }
 
@@ -94,14 +103,14 @@ void acks_store_due(struct relay *r, uint64_t now_ms)
 {
     if (!r->link_is_up)
         return;
-    store_until(r, &r->unstored, now_ms, now_ms);
-    store_until(r, &r->stored, now_ms, now_ms);
+    store_due(r, &r->unstored, now_ms);
+    store_due(r, &r->stored, now_ms);
 }
 
 void acks_store_all(struct relay *r, uint64_t now_ms)
 {
-    if (r->link_is_up)
-        store_until(r, &r->unstored, UINT64_MAX, now_ms);
+    while (r->link_is_up && !TAILQ_EMPTY(&r->unstored))
+        store_first(r, &r->unstored, now_ms);
 }
 
 static uint64_t first_ms(const struct session_list *list)

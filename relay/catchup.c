@@ -6,7 +6,10 @@
 void catchup_join_queue(struct relay *r, struct catchup *c)
 {
     c->is_queued = true;
-    TAILQ_INSERT_TAIL(&r->queue, c, in_queue);
+    if (c->is_first && c->back.count == 0)
+        TAILQ_INSERT_TAIL(&r->queue, c, in_queue);
+    else
+        TAILQ_INSERT_HEAD(&r->queue, c, in_queue); /* whoever has begun is done sooner */
 }
 
 void catchup_leave_queue(struct relay *r, struct catchup *c)

@@ -23,6 +23,7 @@ struct relay_config {
 #define RELAY_PLACING_MS \
     150 /* from the first status, for flags and for an older socket's end, before a replay */
 #define RELAY_STORE_MS     50  /* places of clients are stored so much later, many at once */
+#define RELAY_SKEW_MS      10  /* how exactly relays know the clock of Redis (claim.lua) */
 #define RELAY_READINGS_MAX 128 /* questions to the archive at a time: the pace of a return */
 
 struct relay {

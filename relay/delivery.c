@@ -40,14 +40,19 @@ void delivery_trim(struct session *s)
     log_sweep(&s->log, sent_to_all(s));
 }
 
+static void note_gap(struct relay *r, const struct cursor *c)
+{
+    r->metrics.replay_gaps++;
+    r->ports.journal->note(r->ports.journal, NOTE_GAP, session_sid(c->session));
+}
+
 /* A socket that fell behind the trimmed end goes on from the oldest that is held. */
-static void count_gap(struct relay *r, struct cursor *c)
+static void skip_trimmed(struct relay *r, struct cursor *c)
 {
     if (c->state != CURSOR_LIVE || c->seq >= c->session->log.trimmed_to)
         return;
     c->seq = c->session->log.trimmed_to;
-    r->metrics.replay_gaps++;
-    r->ports.journal->note(r->ports.journal, NOTE_GAP, session_sid(c->session));
+    note_gap(r, c);
 }
 
 static void write_cursor(struct relay *r, struct cursor *c)
@@ -55,8 +60,11 @@ static void write_cursor(struct relay *r, struct cursor *c)
     bool is_written = c->state == CURSOR_LIVE || c->state == CURSOR_HELD;
     if (!is_written || c->is_blocked)
         return;
-    count_gap(r, c);
+    skip_trimmed(r, c);
+    uint64_t from = c->seq, gap = c->session->log.gap_seq;
     r->ports.sockets->write(r->ports.sockets, c);
+    if (gap > 0 && from <= gap && c->seq > gap)
+        note_gap(r, c);
     r->metrics.replayed += c->replayed;
     c->replayed = 0;
 }

@@ -67,6 +67,7 @@ static void drop_log(struct relay *r, struct session *s)
     s->has_log = s->has_left = s->is_forgotten = s->has_listeners = false;
     s->was_claimed = false;
     s->placed_ms = 0;
+    s->owned_ms = 0;
     s->start_seq = s->node_seq = 0;
 }
 
@@ -152,15 +153,16 @@ static bool is_over_memory(const struct relay *r)
     return r->config.memory_bytes > 0 && r->sessions.log_bytes > r->config.memory_bytes;
 }
 
-/* Idle sessions give way first; then those that have grown just now pay for it. */
 void lifetime_bound_memory(struct relay *r)
 {
-    struct session *s;
     while (is_over_memory(r) && give_up_idle(r))
         ;
-    TAILQ_FOREACH (s, &r->dirty, in_dirty)
-        while (is_over_memory(r) && log_give_up_oldest(&s->log))
-            ;
+}
+
+void lifetime_bound_log(struct relay *r, struct session *s)
+{
+    while (is_over_memory(r) && log_give_up_oldest(&s->log))
+        ;
 }
 
 void lifetime_expire(struct relay *r, uint64_t now_ms)

@@ -25,8 +25,10 @@ void lifetime_give_away(struct relay *r, struct session *s);
 /* Another relay has it now: its sockets here receive nothing more. May free it. */
 void lifetime_taken_over(struct relay *r, struct session *s, uint64_t now_ms);
 
-/* Brings the memory of all logs back within its bound, before sockets are written to. May free sessions without one. */
+/* The memory of all logs is bounded: idle sessions give way first. May free sessions without a socket. */
 void lifetime_bound_memory(struct relay *r);
+/* And then one that has grown, and has been written to those who keep up, loses its oldest. */
+void lifetime_bound_log(struct relay *r, struct session *s);
 
 /* Forgets those whose time is over. */
 void lifetime_expire(struct relay *r, uint64_t now_ms);

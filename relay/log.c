@@ -184,8 +184,7 @@ bool log_give_up_oldest(struct log *log)
     drop_dead_head(log);
     if (log->live <= 1)
         return false;
-    if (log->trimmed_to <= entry_at(log, 0)->seq) /* it may have been raised, for what never came here */
-        log->trimmed_to = entry_at(log, 0)->seq + 1;
+    log->trimmed_to = entry_at(log, 0)->seq + 1;
     drop_head(log);
     return true;
 }
@@ -288,6 +287,12 @@ void log_trim(struct log *log, uint64_t seq)
         drop_head(log);
     if (log->count == 0)
         give_back(log);
+}
+
+uint64_t log_leave_gap(struct log *log)
+{
+    log->gap_seq = log->next_seq++;
+    return log->gap_seq;
 }
 
 void log_sweep(struct log *log, uint64_t seq)

@@ -53,6 +53,8 @@ struct log {
     uint64_t trimmed_to; /* everything before this seq was trimmed for the limits, not because all had it */
     struct stream_id
         before; /* the id of the newest entry that was dropped at the old end, or is known to be before it */
+    uint64_t
+        gap_seq; /* nothing was ever held at this seq: events that never came here would be there. 0: none */
     size_t transient;  /* entries held that are transient */
     uint64_t swept_to; /* no entry before it is transient */
     size_t *total;     /* bytes of all logs together: kept up to date; borrowed */
@@ -86,6 +88,9 @@ struct frame *log_without_metadata(struct log *log, struct log_entry *e);
 uint64_t log_find_prompt(const struct log *log, uint64_t prompt);
 /* Drops the conflated entries of a prompt: it has ended. */
 void log_drop_prompt(struct log *log, uint64_t prompt);
+
+/* Makes a place for what is missing. Its seq. */
+uint64_t log_leave_gap(struct log *log);
 
 /* Drops every entry before seq: nobody needs them any more. */
 void log_trim(struct log *log, uint64_t seq);

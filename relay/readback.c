@@ -202,6 +202,8 @@ static void take_reading(struct relay *r, struct catchup *c, const struct readin
         take_joined(r, c, reading, now_ms);
     take_owner(r, c, reading->owner, now_ms);
     c->session->was_claimed = c->opened_ms > 0;
+    if (reading->opened_ms > 0 && is_claimed_for(r, c))
+        c->session->owned_ms = reading->opened_ms;
     c->has_ack = reading->has_ack;
     c->ack = reading->ack;
     for (size_t i = 0; i < reading->count; i++)
@@ -259,14 +261,6 @@ static void apply_latest(struct relay *r, struct session *s, struct aside *lates
     apply_all(r, s, &shown, true, now_ms);
 }
 
-/* Makes a place in the log for what is missing: who is before it goes on after it, and that is told. */
-static uint64_t leave_gap(struct session *s)
-{
-    uint64_t seq = s->log.next_seq++;
-    s->log.trimmed_to = s->log.next_seq;
-    return seq;
-}
-
 /* The client's place, by what was stored and what was read, which is in the log from first_seq on. */
 static void know_place(struct relay *r, struct session *s, const struct catchup *c, uint64_t gap_seq,
                        uint64_t first_seq, uint64_t now_ms)
@@ -308,7 +302,7 @@ static void rebuild(struct relay *r, struct session *s, struct catchup *c, uint6
     log_trim(&s->log, s->log.next_seq);
     s->start_seq = s->node_seq = 0;
     if (has_gap(r, c))
-        gap_seq = leave_gap(s);
+        gap_seq = log_leave_gap(&s->log);
     s->log.before = c->is_whole || c->back.count == 0 ? STREAM_ID_NONE : stream_id_before(c->first);
     uint64_t first_seq = s->log.next_seq;
     apply_all(r, s, &c->back, true, now_ms);
@@ -332,8 +326,8 @@ static void complete(struct relay *r, struct session *s, uint64_t now_ms)
         readback_note_lost(r);
     if (c->why == CATCHUP_NEW)
         rebuild(r, s, c, now_ms);
-    else if (c->is_broken)
-        leave_gap(s);
+    if (c->is_broken)
+        log_leave_gap(&s->log);
     apply_all(r, s, &c->on, true, now_ms);
     if (c->why != CATCHUP_NEW)
         replay_to(s, s->log.next_seq);

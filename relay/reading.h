@@ -29,8 +29,10 @@ enum owner { OWNER_UNKNOWN, OWNER_NOBODY, OWNER_US, OWNER_ANOTHER };
 struct reading {
     const struct archived *entries; /* borrowed for the call, as is all else */
     size_t count;
-    bool is_last;       /* the log had no more, then */
-    enum owner owner;   /* before this; unknown with JOIN_NONE */
+    bool is_last;     /* the log had no more, then */
+    enum owner owner; /* before this; unknown with JOIN_NONE */
+    int64_t
+        opened_ms; /* of a claim that is in force: when its socket counts as opened, by Redis' clock; 0: not known */
     bool is_refused;    /* the claim: another relay has a newer socket */
     bool has_listeners; /* another relay listened to the session's channel */
     bool has_ack;

@@ -66,18 +66,15 @@ static void on_worker_lost(struct workers_listener *self, const struct worker *w
 
 /* Receiving */
 
-/* The session belongs to the relay with the newest socket; when two were opened at once, to the greater name. Until the clock
- * is known, the answer to its own claim tells. */
+/* The session belongs to the relay with the newest socket. Before its own claim is answered, that decides unless the other is
+ * newer beyond doubt. */
 static bool is_newer_than_ours(const struct relay *r, const struct session *s, const struct sender *sender)
 {
     const struct cursor *receiver = session_receiver(s);
     const struct archive *a = r->ports.archive;
-    if (!receiver)
-        return true;
-    int64_t ours = (int64_t)receiver->opened_ms + a->clock_ms;
-    if (!a->has_clock || sender->opened_ms < ours)
-        return false;
-    return sender->opened_ms > ours || span_compare(sender->name, a->name) > 0;
+    if (!receiver || s->owned_ms > 0)
+        return !receiver || sender->opened_ms > s->owned_ms;
+    return a->has_clock && sender->opened_ms > (int64_t)receiver->opened_ms + a->clock_ms + RELAY_SKEW_MS;
 }
 
 /* Redis has taken an older socket's claim: it has forgotten ours, or ours is still to come. */
@@ -90,6 +87,12 @@ static void claim_again(struct relay *r, struct session *s)
     readback_go_on(r, s);
 }
 
+static uint64_t by_our_clock(const struct relay *r, int64_t redis_ms)
+{
+    int64_t clock_ms = r->ports.archive->clock_ms;
+    return redis_ms > clock_ms ? (uint64_t)(redis_ms - clock_ms) : 0;
+}
+
 /* What relays tell each other of a session, on its own channel. */
 static enum drop_reason take_message(struct relay *r, const struct event *e, enum effect effect,
                                      uint64_t now_ms)
@@ -98,12 +101,13 @@ static enum drop_reason take_message(struct relay *r, const struct event *e, enu
     struct session *s = session_find(&r->sessions, e->sid);
     r->metrics.events--; /* it is nobody's event */
     enum drop_reason reason = r->ports.codec->read_sender(r->ports.codec, e->data, &sender);
-    if (reason != DROP_NOTHING || !s || !s->has_log || r->config.share)
+    bool is_here = s && s->has_log && s->subscription == SUBSCRIPTION_ACTIVE;
+    if (reason != DROP_NOTHING || !is_here || r->config.share)
         return reason;
     if (span_equals(sender.name, r->ports.archive->name))
         return DROP_NOTHING;
     if (effect == EFFECT_LEFT)
-        resume_forget(s, (uint64_t)(sender.opened_ms - r->ports.archive->clock_ms));
+        resume_forget(s, by_our_clock(r, sender.opened_ms));
     else if (is_newer_than_ours(r, s, &sender))
         lifetime_taken_over(r, s, now_ms);
     else
@@ -149,8 +153,11 @@ enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct 
 void relay_flush(struct relay *r)
 {
     lifetime_bound_memory(r);
-    while (!TAILQ_EMPTY(&r->dirty))
-        delivery_write(r, TAILQ_FIRST(&r->dirty));
+    struct session *s;
+    while ((s = TAILQ_FIRST(&r->dirty))) {
+        delivery_write(r, s);
+        lifetime_bound_log(r, s);
+    }
 }
 
 /* What Redis keeps of sessions */
@@ -225,6 +232,7 @@ void relay_link_up(struct relay *r, uint64_t now_ms)
 static void interrupt(struct session *s, void *arg)
 {
     s->subscription = SUBSCRIPTION_NONE;
+    s->owned_ms = 0;
     s->is_stored = false; /* what was under way may be lost */
     if (s->catchup)
         catchup_restart(arg, s);
@@ -321,6 +329,7 @@ int relay_attach(struct relay *r, struct cursor *c, struct span sid, uint64_t no
     if (s->catchup && !r->config.share)
         aside_drop_frames(&s->catchup->live); /* broadcasts of before, for those that are silent now */
     join(s, c, now_ms);
+    s->owned_ms = 0;
     lifetime_open(r, s);
     readback_go_on(r, s);
     resume_wait(r, c, now_ms);

@@ -40,9 +40,6 @@ static inline bool span_starts_with(struct span a, const char *prefix)
     return a.len >= n && memcmp(a.bytes, prefix, n) == 0;
 }
 
-/* Negative, 0 or positive, by the bytes; a beginning is before the whole. */
-int span_compare(struct span a, struct span b);
-
 /* ASCII letters have no case here; all else must be equal. */
 bool span_equals_ignoring_case(struct span a, struct span b);
 

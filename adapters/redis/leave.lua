@@ -18,8 +18,11 @@ local function is_newer(value)
   if not other or #other ~= 16 or #at > 15 or other == name then
     return false
   end
-  local difference = tonumber(at) - tonumber(opened)
-  return difference > 0 or (difference == 0 and other > name)
+  local now = redis.pcall('TIME')
+  if not now.err and tonumber(at) > tonumber(now[1]) * 1000 + 1000 then
+    return false
+  end
+  return tonumber(at) > tonumber(opened)
 end
 
 local forgotten = 0

@@ -194,7 +194,7 @@ static bool take_missing(struct question *q)
     return true;
 }
 
-/* [the owner before, refused or not, what became of the SET] */
+/* [the owner before, refused or not, what became of the SET, when the socket counts as opened] */
 static bool take_claim(struct question *q, const redisReply *reply)
 {
     if (scripts_is_missing(reply) && !q->is_second)
@@ -206,6 +206,8 @@ static bool take_claim(struct question *q, const redisReply *reply)
     q->reading.is_refused = reply->element[1]->integer == 1;
     if (!take_owner(q, reply->element[0]))
         note(q, "owner of a session not understood", reply->element[0]);
+    if (reply->elements > 3 && reply->element[3]->type == REDIS_REPLY_STRING)
+        q->reading.opened_ms = strtoll(reply->element[3]->str, NULL, 10);
     if (reply->elements == 2 || reply->element[2]->type == REDIS_REPLY_STATUS)
         return true;
     note(q, "claim of a session not stored", reply->element[2]);

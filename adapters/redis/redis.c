@@ -150,9 +150,12 @@ void redis_open(struct redis *r, struct relay *relay)
 const char *redis_why_not_ready(struct redis *r)
 {
     const struct link *l = &r->subscriber.link;
-    if (r->subscriber.is_ready)
+    if (r->subscriber.is_ready && commands_is_up(&r->commands))
         return relay_is_caught_up(r->relay) ? NULL : "reading back what was missed";
-    snprintf(r->why, sizeof r->why, "not subscribed to Redis: %s", l->error[0] ? l->error : "connecting");
+    if (r->subscriber.is_ready)
+        l = &r->commands.link;
+    snprintf(r->why, sizeof r->why, "not %s Redis: %s", r->subscriber.is_ready ? "asking" : "subscribed to",
+             l->error[0] ? l->error : "connecting");
     return r->why;
 }
 

@@ -283,7 +283,8 @@ void client_connect(struct client *c, struct world_relay *r)
         c->world->config.share && is_catching_up(r) ? 0 : r->broadcasts; /* others wait for these */
     s->lefts = r->lefts;
     s->leaves_pending = leaves_are_pending(c);
-    s->joined_at_ms = ++c->world->now_ms; /* no two sockets of a client are opened at once */
+    c->world->now_ms += 2 * RELAY_SKEW_MS; /* no two sockets of a client are opened at once */
+    s->joined_at_ms = c->world->now_ms;
     s->was_cut_off = !r->is_connected;
     s->is_attached = true;
     c->current = c->count++;

@@ -123,7 +123,9 @@ static void answer_on(struct core *core, const struct core_question *q)
     struct archived entries[PAGE_MAX];
     struct memory_session *s = core_stored(core, q->sid);
     struct reading reading = {.entries = entries, .has_listeners = core->others_listen};
-    reading.owner = memory_redis_join(s, q->join, core->archive.name, q->opened_ms, &reading.is_refused);
+    uint64_t opened_ms = q->opened_ms;
+    reading.owner = memory_redis_join(s, q->join, core->archive.name, &opened_ms, &reading.is_refused);
+    reading.opened_ms = q->join == JOIN_CLAIM && !reading.is_refused ? (int64_t)opened_ms : 0;
     reading.count = memory_redis_on(s, q->id, entries, core->page, &reading.is_last);
     reading.has_ack = s->has_ack;
     reading.ack = s->has_ack ? s->ack : STREAM_ID_NONE;
@@ -132,7 +134,7 @@ static void answer_on(struct core *core, const struct core_question *q)
     if (q->join == JOIN_CLAIM && !reading.is_refused) {
         struct core_question claim = {.kind = CORE_MESSAGE};
         snprintf(claim.message, sizeof claim.message, "relay.takeover by=" CORE_NAME " opened=%llu",
-                 (unsigned long long)q->opened_ms);
+                 (unsigned long long)opened_ms);
         memcpy(claim.sid, q->sid, sizeof claim.sid);
         hear(core, &claim);
     }

@@ -227,9 +227,10 @@ static bool others_listen(const struct world *w, const struct world_relay *r)
 static void run_join(struct world *w, struct world_relay *r, struct world_item *command)
 {
     command->reading.owner = memory_redis_join(session_in_redis(w), command->join, span_str(r->name),
-                                               command->opened_ms, &command->reading.is_refused);
+                                               &command->opened_ms, &command->reading.is_refused);
     if (command->join != JOIN_CLAIM || command->reading.is_refused)
         return;
+    command->reading.opened_ms = (int64_t)command->opened_ms;
     w->claimer = r->number;
     world_say(w, "redis: %s has claimed", r->name);
     send_from(w, r, "relay.takeover", command->opened_ms);

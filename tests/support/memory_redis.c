@@ -117,26 +117,21 @@ size_t memory_redis_on(const struct memory_session *s, struct stream_id from, st
     return n;
 }
 
-/* Of two that were opened at once, the greater name's is newer. */
-static bool is_newer(const struct memory_session *s, struct span name, uint64_t opened_ms)
-{
-    return s->opened_ms > opened_ms ||
-           (s->opened_ms == opened_ms && span_compare(span_str(s->owner), name) > 0);
-}
-
 static bool is_anothers(const struct memory_session *s, struct span name)
 {
     return s->owner[0] != '\0' && !span_is(name, s->owner);
 }
 
-enum owner memory_redis_join(struct memory_session *s, enum join join, struct span name, uint64_t opened_ms,
+enum owner memory_redis_join(struct memory_session *s, enum join join, struct span name, uint64_t *opened_ms,
                              bool *is_refused)
 {
     enum owner owner = s->owner[0] == '\0' ? OWNER_NOBODY : is_anothers(s, name) ? OWNER_ANOTHER : OWNER_US;
-    *is_refused = join == JOIN_CLAIM && owner == OWNER_ANOTHER && is_newer(s, name, opened_ms);
+    *is_refused = join == JOIN_CLAIM && owner == OWNER_ANOTHER && s->opened_ms > *opened_ms + RELAY_SKEW_MS;
     if (join == JOIN_CLAIM && !*is_refused) {
+        if (owner == OWNER_ANOTHER && s->opened_ms >= *opened_ms)
+            *opened_ms = s->opened_ms + 1;
         snprintf(s->owner, sizeof s->owner, "%.*s", (int)name.len, (const char *)name.bytes);
-        s->opened_ms = opened_ms;
+        s->opened_ms = *opened_ms;
     }
     return join == JOIN_NONE ? OWNER_UNKNOWN : owner;
 }
@@ -153,6 +148,6 @@ bool memory_redis_store(struct memory_session *s, struct span name, struct strea
 
 void memory_redis_forget(struct memory_session *s, struct span name, uint64_t opened_ms, bool share)
 {
-    if (share || !is_anothers(s, name) || !is_newer(s, name, opened_ms))
+    if (share || !is_anothers(s, name) || s->opened_ms <= opened_ms)
         s->has_ack = false;
 }

@@ -3,7 +3,7 @@
 #ifndef TESTS_MEMORY_REDIS_H
 #define TESTS_MEMORY_REDIS_H
 
-#include "relay/reading.h"
+#include "relay/core.h"
 #include "tests/support/line_codec.h"
 
 #define MEMORY_SESSIONS_MAX 16
@@ -53,8 +53,8 @@ size_t memory_redis_on(const struct memory_session *s, struct stream_id from, st
                        size_t max, bool *is_last);
 
 /* Before a reading: whose it is; with a claim it is `name`'s from now on, unless another has a newer socket: then
- * *is_refused. */
-enum owner memory_redis_join(struct memory_session *s, enum join join, struct span name, uint64_t opened_ms,
+ * *is_refused. *opened_ms becomes when the socket counts as opened (claim.lua). */
+enum owner memory_redis_join(struct memory_session *s, enum join join, struct span name, uint64_t *opened_ms,
                              bool *is_refused);
 /* Stores a place, unless the session is another's. False when one that `is_again` was not there any more. */
 bool memory_redis_store(struct memory_session *s, struct span name, struct stream_id ack, bool is_again);

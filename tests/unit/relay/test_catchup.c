@@ -384,14 +384,14 @@ static void a_claim_of_another_relay_that_is_older_than_ours_is_ignored(void **s
     expect_got(&a, "status 0 sid=a\nexecuted node=1\n");
 }
 
-static void of_two_sockets_opened_at_once_the_greater_name_has_the_session(void **state)
+static void a_claim_that_counts_as_newer_has_the_session_by_a_millisecond(void **state)
 {
     (void)state;
     core_open(&core, &a, "a");
-    core_receive_on(&core, "a", "relay.takeover by=0 opened=%llu", (unsigned long long)core.now_ms);
+    core_receive_on(&core, "a", "relay.takeover by=them opened=%llu", (unsigned long long)core.now_ms);
     core_script(&core, "a", "executed node=1");
     expect_got(&a, "executed node=1\n");
-    core_receive_on(&core, "a", "relay.takeover by=zzz opened=%llu", (unsigned long long)core.now_ms);
+    core_receive_on(&core, "a", "relay.takeover by=them opened=%llu", (unsigned long long)core.now_ms + 1);
     core_script(&core, "a", "executed node=2");
     expect_got(&a, "");
 }
@@ -534,7 +534,7 @@ static void a_session_that_another_relay_took_meanwhile_is_given_up(void **state
     core_open(&core, &a, "a");
     core_link_down(&core);
     strcpy(core_stored(&core, "a")->owner, "them");
-    core_stored(&core, "a")->opened_ms = core.now_ms + 1;
+    core_stored(&core, "a")->opened_ms = core.now_ms + RELAY_SKEW_MS + 1;
     core_script_unheard(&core, "a", "executed node=1");
     core_link_up(&core);
     core_script(&core, "a", "executed node=2");
@@ -639,6 +639,24 @@ static void what_redis_trimmed_meanwhile_is_told(void **state)
     expect_notes("gap a\n");
 }
 
+static void what_is_held_before_a_gap_is_not_lost_to_it(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_stall(&a);
+    core_script(&core, "a", "executed node=1");
+    core_script(&core, "a", "executed node=2");
+    core_link_down(&core);
+    for (int i = 3; i <= 6; i++)
+        core_script_unheard(&core, "a", "executed node=%d", i);
+    memory_redis_trim(core_stored(&core, "a"), 1);
+    core_link_up(&core);
+    expect_notes("");
+    core_drain(&a);
+    expect_got(&a, "executed node=1\nexecuted node=2\nexecuted node=6\n");
+    expect_notes("gap a\n");
+}
+
 static void without_a_connection_a_known_client_is_served_from_what_is_here(void **state)
 {
     (void)state;
@@ -686,7 +704,7 @@ int main(void)
         STORY(a_session_that_was_taken_over_stores_no_place),
         STORY(a_client_that_returns_from_another_relay_claims_its_session_again),
         STORY(a_claim_of_another_relay_that_is_older_than_ours_is_ignored),
-        STORY(of_two_sockets_opened_at_once_the_greater_name_has_the_session),
+        STORY(a_claim_that_counts_as_newer_has_the_session_by_a_millisecond),
         STORY(an_idle_session_is_given_up_to_any_claim),
         STORY(our_own_messages_mean_nothing),
         STORY(what_relays_tell_each_other_never_reaches_a_client),
@@ -704,6 +722,7 @@ int main(void)
         STORY(a_redis_that_lost_its_data_is_told_and_live_goes_on),
         STORY(a_place_that_was_stored_and_is_gone_tells_that_redis_lost_its_data),
         STORY(what_redis_trimmed_meanwhile_is_told),
+        STORY(what_is_held_before_a_gap_is_not_lost_to_it),
         STORY(without_a_connection_a_known_client_is_served_from_what_is_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -421,17 +421,18 @@ static void giving_up_the_oldest_leaves_the_newest(void **state)
     log_deinit(&log);
 }
 
-static void what_is_known_to_be_missing_stays_missing_when_older_entries_go(void **state)
+static void a_gap_is_a_place_that_is_never_filled(void **state)
 {
     (void)state;
     struct log log;
-    struct log_limits one = {.events = 1, .bytes = SIZE_MAX};
     log_init(&log, &total);
     put_id(&log, "a", 5);
-    log.trimmed_to = ++log.next_seq; /* a gap, after "a" */
-    append(&log, "b", 0, 0, one);
-    assert_string_equal(from(&log, 0), "b");
-    assert_int_equal(log.trimmed_to, 3);
+    assert_int_equal(log_leave_gap(&log), 2);
+    put_id(&log, "b", 9);
+    assert_int_equal(log.gap_seq, 2);
+    assert_int_equal(log.trimmed_to, 0);
+    assert_string_equal(from(&log, 0), "a b");
+    assert_string_equal(from(&log, 2), "b");
     log_deinit(&log);
 }
 
@@ -629,7 +630,7 @@ int main(void)
         cmocka_unit_test(the_id_before_a_place_is_known_also_when_its_entry_is_gone),
         cmocka_unit_test(sweeping_drops_only_what_does_not_last),
         cmocka_unit_test(giving_up_the_oldest_leaves_the_newest),
-        cmocka_unit_test(what_is_known_to_be_missing_stays_missing_when_older_entries_go),
+        cmocka_unit_test(a_gap_is_a_place_that_is_never_filled),
         cmocka_unit_test(the_bytes_of_all_logs_are_counted_together),
         cmocka_unit_test(it_does_what_a_plain_model_does),
     };

@@ -498,6 +498,20 @@ static void when_no_log_is_idle_the_one_that_grows_pays(void **state)
     expect_notes("gap a\n");
 }
 
+static void a_fast_socket_loses_nothing_to_a_slow_one_that_holds_the_memory(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_open(&core, &b, "b");
+    core_stall(&a);
+    for (int i = 1; i <= 6; i++)
+        core_publish(&core, "executed sid=a v=%050d", i);
+    for (int i = 1; i <= 3; i++)
+        core_receive(&core, "executed sid=b v=%d", i);
+    core_flush(&core);
+    expect_got(&b, "executed sid=b v=1\nexecuted sid=b v=2\nexecuted sid=b v=3\n");
+}
+
 #define STORY(name)             cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define STORY_WITH(name, begin) cmocka_unit_test_setup_teardown(name, begin, teardown)
 
@@ -539,6 +553,7 @@ int main(void)
         STORY(a_page_that_leaves_is_forgotten_in_redis_too),
         STORY_WITH(when_memory_is_short_idle_logs_are_given_up_the_oldest_first, setup_small_memory),
         STORY_WITH(when_no_log_is_idle_the_one_that_grows_pays, setup_small_memory),
+        STORY_WITH(a_fast_socket_loses_nothing_to_a_slow_one_that_holds_the_memory, setup_small_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -542,7 +542,7 @@ static void claim_for_an_older_socket_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
-    uint64_t opened_ms = ago(f, 0), theirs_ms = by_redis(f, opened_ms) + 1;
+    uint64_t opened_ms = ago(f, 0), theirs_ms = by_redis(f, opened_ms) + RELAY_SKEW_MS + 1;
     set_owner(f, OTHER, theirs_ms);
     a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, opened_ms, 1);
     expect_told(f, 1, "s 1 on last owner=another ack=none refused\n");
@@ -568,20 +568,26 @@ static void own_session_is_claimed_and_told_again(void **state)
     expect_silence(f);
 }
 
-static void of_two_sockets_opened_at_once_the_greater_name_has_the_session(void **state)
+static void of_two_sockets_opened_nearly_at_once_the_one_claimed_later_is_newer(void **state)
 {
-    static const char *const names[] = {"0000000000000000", "ffffffffffffffff"};
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
-    uint64_t opened_ms = ago(f, 0);
-    set_owner(f, names[0], by_redis(f, opened_ms));
+    uint64_t opened_ms = ago(f, 0), theirs_ms = by_redis(f, opened_ms) + RELAY_SKEW_MS;
+    set_owner(f, OTHER, theirs_ms);
     a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, opened_ms, 1);
     expect_told(f, 1, "s 1 on last owner=another ack=none\n");
+    assert_int_equal(expect_owner(f, f->name), theirs_ms + 1);
+    expect_takeover(f, theirs_ms + 1);
+}
+
+static void owner_of_a_time_to_come_is_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    set_owner(f, OTHER, redis_now_ms(f) + LONG_MS);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 1);
+    expect_told(f, 1, "s 1 on last owner=another ack=none\n");
     expect_owner(f, f->name);
-    set_owner(f, names[1], by_redis(f, opened_ms));
-    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, opened_ms, 2);
-    expect_told(f, 1, "s 2 on last owner=another ack=none refused\n");
-    expect_owner(f, names[1]);
 }
 
 static void owner_that_is_none_is_nobody_and_counted(void **state)
@@ -1350,7 +1356,8 @@ int main(void)
         promise(newer_socket_takes_the_session_over),
         promise(claim_for_an_older_socket_is_refused),
         promise(own_session_is_claimed_and_told_again),
-        promise(of_two_sockets_opened_at_once_the_greater_name_has_the_session),
+        promise(of_two_sockets_opened_nearly_at_once_the_one_claimed_later_is_newer),
+        promise(owner_of_a_time_to_come_is_nobody),
         promise(owner_that_is_none_is_nobody_and_counted),
         promise(owner_is_checked_and_not_changed),
         promise(reading_on_has_its_effects_in_this_order),
