@@ -71,34 +71,34 @@ NAMES="every function that the model names exists"
 if names_exist; then echo "passed $NAMES"; else echo "failed $NAMES"; fi
 
 # Bounds: sockets, reloads, events. With PROMPT=5 nothing executes.
-TWO="-DCONNECTS=2 -DRELOADS=0 -DEVENTS=1 -DEND=2"
-TWO_EVENTS="-DCONNECTS=2 -DRELOADS=0 -DEVENTS=2 -DEND=2"
-RELOAD="-DCONNECTS=2 -DEVENTS=2 -DEND=2"
-OUTAGE="$TWO -DOUTAGES=1"
+TWO=(-DCONNECTS=2 -DRELOADS=0 -DEVENTS=1 -DEND=2)
+TWO_EVENTS=(-DCONNECTS=2 -DRELOADS=0 -DEVENTS=2 -DEND=2)
+RELOAD=(-DCONNECTS=2 -DEVENTS=2 -DEND=2)
+OUTAGE=("${TWO[@]}" -DOUTAGES=1)
 
 faults() {
-    finds keep_both "it shows that what was read and came live must be sent once" -DKEEP_BOTH $TWO_EVENTS
-    finds subscribe_last "it shows that the channel is subscribed before the log is read" -DSUBSCRIBE_LAST $TWO_EVENTS
-    finds status_too_soon "it shows that the first status waits for what came before it" -DSTATUS_TOO_SOON $TWO_EVENTS
-    finds never_silent "it shows that a takeover silences" -DNEVER_SILENT $TWO
-    finds obey_any_takeover "it shows that an older socket's takeover is not obeyed" -DOBEY_ANY_TAKEOVER $TWO
-    finds claim_by_order "it shows that an older socket's claim is refused" -DCLAIM_BY_ORDER $TWO
-    finds age_of_sending "it shows that a claim must not look younger for being late" -DAGE_OF_SENDING $TWO
-    finds claim_once "it shows that the session is claimed again after an outage" -DCLAIM_ONCE $OUTAGE
-    finds believe_any_place "it shows that a place newer than what was there is another socket's" -DBELIEVE_ANY_PLACE $RELOAD
-    finds written_is_received "it shows that a place is stored only when it is known" -DWRITTEN_IS_RECEIVED $TWO_EVENTS
+    finds keep_both "it shows that what was read and came live must be sent once" -DKEEP_BOTH "${TWO_EVENTS[@]}"
+    finds subscribe_last "it shows that the channel is subscribed before the log is read" -DSUBSCRIBE_LAST "${TWO_EVENTS[@]}"
+    finds status_too_soon "it shows that the first status waits for what came before it" -DSTATUS_TOO_SOON "${TWO_EVENTS[@]}"
+    finds never_silent "it shows that a takeover silences" -DNEVER_SILENT "${TWO[@]}"
+    finds obey_any_takeover "it shows that an older socket's takeover is not obeyed" -DOBEY_ANY_TAKEOVER "${TWO[@]}"
+    finds claim_by_order "it shows that an older socket's claim is refused" -DCLAIM_BY_ORDER "${TWO[@]}"
+    finds age_of_sending "it shows that a claim must not look younger for being late" -DAGE_OF_SENDING "${TWO[@]}"
+    finds claim_once "it shows that the session is claimed again after an outage" -DCLAIM_ONCE "${OUTAGE[@]}"
+    finds believe_any_place "it shows that a place newer than what was there is another socket's" -DBELIEVE_ANY_PLACE "${RELOAD[@]}"
+    finds written_is_received "it shows that a place is stored only when it is known" -DWRITTEN_IS_RECEIVED "${TWO_EVENTS[@]}"
     finds forget_nothing "it shows that 1001 forgets" -DFORGET_NOTHING -DCONNECTS=2 -DEVENTS=1 -DEND=2
-    finds read_no_gap "it shows that a gap must be read back" -DREAD_NO_GAP $OUTAGE
+    finds read_no_gap "it shows that a gap must be read back" -DREAD_NO_GAP "${OUTAGE[@]}"
     finds read_newest_again "it shows that what was the newest entry first stays so" -DREAD_NEWEST_AGAIN -DCONNECTS=1 -DRELOADS=0 -DEVENTS=1 -DPROMPT=5 -DEND=5 -DOUTAGES=1
     finds impatient_placing "it shows what RELAY_PLACING_MS is for" -DIMPATIENT_PLACING -DCONNECTS=2 -DEVENTS=1 -DEND=2
-    finds impatient_client "it shows what a client that is too fast meets" -DIMPATIENT_CLIENT $TWO_EVENTS
+    finds impatient_client "it shows what a client that is too fast meets" -DIMPATIENT_CLIENT "${TWO_EVENTS[@]}"
 }
 (
     OPTIMIZE=-O2
-    keeps reload "a reload and takeovers lose nothing" $RELOAD
+    keeps reload "a reload and takeovers lose nothing" "${RELOAD[@]}"
     keeps cuts "cuts and takeovers lose nothing" -DRELOADS=0 -DEVENTS=1 -DEND=2
-    keeps outage "an outage of Redis loses nothing" $OUTAGE
-    keeps death "the death of a relay loses nothing" $TWO -DDEATHS=1
+    keeps outage "an outage of Redis loses nothing" "${OUTAGE[@]}"
+    keeps death "the death of a relay loses nothing" "${TWO[@]}" -DDEATHS=1
 ) &
 faults
 wait
