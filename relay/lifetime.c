@@ -67,7 +67,7 @@ static void drop_log(struct relay *r, struct session *s)
     s->has_log = s->has_left = s->is_forgotten = s->has_listeners = false;
     s->was_claimed = false;
     s->placed_ms = 0;
-    s->owned_ms = 0;
+    s->owned_ms = s->heard_ms = 0;
     s->start_seq = s->node_seq = 0;
 }
 

@@ -394,12 +394,14 @@ static bool has_lost_history(const struct catchup *c, const struct reading *read
     return c->why == CATCHUP_NEW && c->is_first && !stream_id_is_none(c->newest) && reading->count == 0;
 }
 
-/* A claim was refused, or there was no socket to claim for; and no newer one has come meanwhile. */
+/* A claim was refused, or was followed by another's, or there was no socket to claim for; and no newer one has come
+ * meanwhile. */
 static bool is_another_relays(const struct relay *r, const struct catchup *c, const struct reading *reading)
 {
     if (!is_claimed_for(r, c))
         return false;
-    return reading->is_refused || (reading->owner == OWNER_ANOTHER && c->opened_ms == 0);
+    bool is_followed = reading->opened_ms > 0 && c->session->heard_ms > reading->opened_ms;
+    return reading->is_refused || is_followed || (reading->owner == OWNER_ANOTHER && c->opened_ms == 0);
 }
 
 void readback_take_on(struct relay *r, struct span sid, uint64_t ticket, const struct reading *reading,

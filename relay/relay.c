@@ -78,8 +78,10 @@ static bool is_newer_than_ours(const struct relay *r, const struct session *s, c
 }
 
 /* Redis has taken an older socket's claim: it has forgotten ours, or ours is still to come. */
-static void claim_again(struct relay *r, struct session *s)
+static void claim_again(struct relay *r, struct session *s, const struct sender *sender)
 {
+    if (sender->opened_ms > s->heard_ms)
+        s->heard_ms = sender->opened_ms;
     if (s->catchup)
         return;
     if (catchup_begin(r, s, CATCHUP_CLAIM) < 0)
@@ -111,7 +113,7 @@ static enum drop_reason take_message(struct relay *r, const struct event *e, enu
     else if (is_newer_than_ours(r, s, &sender))
         lifetime_taken_over(r, s, now_ms);
     else
-        claim_again(r, s);
+        claim_again(r, s, &sender);
     return reason;
 }
 

@@ -46,6 +46,7 @@ struct session {
         placed_ms; /* when the last socket that was placed was opened; 0: none, since the session is here */
     int64_t
         owned_ms; /* when its newest socket counts as opened, by Redis' clock; 0: it is not claimed for that */
+    int64_t heard_ms; /* the newest time that another relay has claimed it for, while ours was not answered */
     uint64_t forgotten_ms; /* while is_forgotten: when the socket of that page was opened */
     uint64_t newest_at_ms; /* when that id came */
     int64_t told;          /* the queue number its sockets were told last; -1: none */

@@ -396,6 +396,20 @@ static void a_claim_that_counts_as_newer_has_the_session_by_a_millisecond(void *
     expect_got(&a, "");
 }
 
+static void a_claim_that_follows_ours_before_that_is_answered_has_the_session(void **state)
+{
+    (void)state;
+    core.holds_answers = true;
+    connect_to(&a, "a");
+    core_answer(&core); /* the claim is on its way now */
+    core_receive_on(&core, "a", "relay.takeover by=them opened=%llu", (unsigned long long)core.now_ms + 1);
+    while (core_answer(&core))
+        ;
+    core_script(&core, "a", "executed node=1");
+    expect_got(&a, "status 0 sid=a\n");
+    expect_notes("taken over a\n");
+}
+
 static void an_idle_session_is_given_up_to_any_claim(void **state)
 {
     (void)state;
@@ -705,6 +719,7 @@ int main(void)
         STORY(a_client_that_returns_from_another_relay_claims_its_session_again),
         STORY(a_claim_of_another_relay_that_is_older_than_ours_is_ignored),
         STORY(a_claim_that_counts_as_newer_has_the_session_by_a_millisecond),
+        STORY(a_claim_that_follows_ours_before_that_is_answered_has_the_session),
         STORY(an_idle_session_is_given_up_to_any_claim),
         STORY(our_own_messages_mean_nothing),
         STORY(what_relays_tell_each_other_never_reaches_a_client),
