@@ -52,23 +52,24 @@ void aside_put(struct aside *a, struct aside_item *take_item)
     a->bytes += take_item->len;
 }
 
-int aside_append(struct aside *a, struct stream_id id, struct span message)
+static int append(struct aside *a, struct stream_id id, uint64_t key, struct span message)
 {
     struct aside_item *item = make(id, message);
-    if (!item)
-        return -ENOMEM;
-    aside_put(a, item);
-    return 0;
-}
-
-int aside_append_latest(struct aside *a, uint64_t key, struct span message)
-{
-    struct aside_item *item = make(STREAM_ID_NONE, message);
     if (!item)
         return -ENOMEM;
     item->key = key;
     aside_put(a, item);
     return 0;
+}
+
+int aside_append(struct aside *a, struct stream_id id, struct span message)
+{
+    return append(a, id, 0, message);
+}
+
+int aside_append_latest(struct aside *a, uint64_t key, struct span message)
+{
+    return append(a, STREAM_ID_NONE, key, message);
 }
 
 int aside_prepend(struct aside *a, struct stream_id id, struct span message)

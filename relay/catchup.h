@@ -49,7 +49,7 @@ int catchup_begin(struct relay *r, struct session *s, enum catchup_why why)
 void catchup_know_newest(struct catchup *c, struct stream_id id);
 /* The newest entry is gone: begins anew. */
 void catchup_forget_newest(struct catchup *c);
-/* The connection is lost: begins anew. What came live stays. */
+/* The connection is lost: begins anew. Of what came live only that stays which Redis does not keep. */
 void catchup_restart(struct relay *r, struct session *s);
 /* Out of the session, which has caught up. The caller's then: catchup_free(). */
 struct catchup *catchup_end(struct relay *r, struct session *s) __attribute__((warn_unused_result));

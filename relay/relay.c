@@ -66,8 +66,8 @@ static void on_worker_lost(struct workers_listener *self, const struct worker *w
 
 /* Receiving */
 
-/* The session belongs to the relay with the newest socket. Before its own claim is answered, that decides unless the other is
- * newer beyond doubt. */
+/* The session belongs to the relay with the newest socket. While our own claim is not answered, its answer decides, unless the
+ * other is newer beyond doubt. */
 static bool is_newer_than_ours(const struct relay *r, const struct session *s, const struct sender *sender)
 {
     const struct cursor *receiver = session_receiver(s);

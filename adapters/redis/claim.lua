@@ -8,16 +8,14 @@
 --            space, and when its newest socket was       ARGV[2]  when its newest socket was opened
 --            opened, in ms of the clock of Redis         ARGV[3]  session.ttl, in milliseconds
 --                                                        ARGV[4]  the session's channel
---                                                        ARGV[5]  what is told there
---
---                                                                 a relay.takeover, which ends with the time as 8 bytes
+--                                                        ARGV[5]  what is told there: a relay.takeover, which ends
+--                                                                 with the time as 8 bytes
 --
 -- Answers what the key held, nil for nothing; 1 when the claim is refused, else 0; what became of storing it; and when the
 -- socket counts as opened. A claim that cannot be stored (no memory left, a disk or replicas that are wanting) is told all
 -- the same.
 
-local skew = 10
-
+local skew = 10 -- RELAY_SKEW_MS of relay/core.h
 local owner = KEYS[1]
 local name, opened, ttl, channel, message = unpack(ARGV)
 
