@@ -8,6 +8,7 @@ UNIT_PACKAGES="python3:python3 libcmocka-dev redis-server:redis-server"
 PYTHON_PACKAGES="python3:python3 python3-venv redis-server:redis-server"
 FLOW_PACKAGES="$PYTHON_PACKAGES promtool:prometheus nginx python3-redis python3-msgpack"
 E2E_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm chromium:chromium"
+WORKER_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm go:golang-go"
 CLANG_PACKAGES="clang:clang"
 STATIC_PACKAGES="$CLANG_PACKAGES clang-format:clang-format shellcheck:shellcheck"
 MODEL_PACKAGES="spin:spin gcc:gcc libc6-dev"
@@ -18,6 +19,7 @@ packages_for() { # suite
     unit) echo "$UNIT_PACKAGES" ;;
     flow) echo "$FLOW_PACKAGES" ;;
     e2e) echo "$E2E_PACKAGES" ;;
+    worker) echo "$WORKER_PACKAGES" ;;
     differential) echo "$PYTHON_PACKAGES" ;;
     fuzz) echo "$PYTHON_PACKAGES $CLANG_PACKAGES $(sanitizer_runtime)" ;;
     model) echo "$MODEL_PACKAGES" ;;
@@ -42,9 +44,10 @@ install_for() { # suite...
     done
     # shellcheck disable=SC2086 # a list
     install_missing $list || return 1
-    case " $* " in *" flow "* | *" e2e "* | *" differential "* | *" fuzz "* | *" coverage "*) install_python || return 1 ;; esac
+    case " $* " in *" flow "* | *" e2e "* | *" worker "* | *" differential "* | *" fuzz "* | *" coverage "*) install_python || return 1 ;; esac
     case " $* " in *" flow "* | *" coverage "*) install_servers || return 1 ;; esac
     case " $* " in *" e2e "*) install_node || return 1 ;; esac
+    case " $* " in *" worker "*) install_examples || return 1 ;; esac
 }
 
 is_fresh() { # stamp file...: made from these files as they are
@@ -83,10 +86,28 @@ install_servers() {
 }
 
 install_node() {
-    local from="$ROOT/tests/e2e"
-    is_fresh "$NODE/stamp" "$from/package.json" "$from/package-lock.json" && return
-    echo "Installing npm packages into ${NODE#"$ROOT"/}"
-    rm -rf "$NODE" && mkdir -p "$NODE" && cp "$from/package.json" "$from/package-lock.json" "$NODE" &&
-        (cd "$NODE" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) &&
-        stamp "$NODE/stamp" "$from/package.json" "$from/package-lock.json"
+    install_npm "$ROOT/tests/e2e" "$NODE"
+}
+
+install_npm() { # from to
+    is_fresh "$2/stamp" "$1/package.json" "$1/package-lock.json" && return
+    echo "Installing npm packages into ${2#"$ROOT"/}"
+    rm -rf "$2" && mkdir -p "$2" && cp "$1/package.json" "$1/package-lock.json" "$2" &&
+        (cd "$2" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) &&
+        stamp "$2/stamp" "$1/package.json" "$1/package-lock.json"
+}
+
+# -modcacherw: what is downloaded can be deleted like anything else.
+install_go() { # from to
+    is_fresh "$2/stamp" "$1/go.mod" "$1/go.sum" && return
+    echo "Installing Go modules into ${2#"$ROOT"/}"
+    rm -rf "$2" && mkdir -p "$2" && cp "$1/go.mod" "$1/go.sum" "$2" &&
+        (cd "$2" && GOTOOLCHAIN=local GOFLAGS=-modcacherw GOMODCACHE="$2/modules" go mod download) &&
+        stamp "$2/stamp" "$1/go.mod" "$1/go.sum"
+}
+
+# What the examples of publishers need. Where it is not to be had, their tests are skipped.
+install_examples() {
+    install_npm "$ROOT/tests/worker/examples" "$EXAMPLES/node" || echo "Not to be had here: what the examples need on Node"
+    install_go "$ROOT/tests/worker/examples" "$EXAMPLES/go" || echo "Not to be had here: what the examples need in Go"
 }

@@ -4,6 +4,7 @@
 #     unit          the core and each adapter, alone (ctest)
 #     differential  MessagePack to JSON against independent implementations
 #     flow          the relay as a whole: real Redis, recorded traffic, promises by name
+#     worker        the worker's side: the ComfyUI extension, and the examples for publishers in other languages
 #     e2e           clients people use, and a browser
 #     model         the protocol between relays, Redis and a client, in every order things can happen (spin)
 #     fuzz          each fuzz target for 10 s, or SECONDS
@@ -18,11 +19,12 @@ ROOT=$(cd "$(dirname "$0")/.." && pwd)
 WORK=$ROOT/tests/.work
 VENV=$WORK/venv
 NODE=$WORK/node
+EXAMPLES=$WORK/examples
 RESULTS=$WORK/results
-DEFAULT_SUITES="static model unit differential flow e2e fuzz"
+DEFAULT_SUITES="static model unit differential flow worker e2e fuzz"
 FUZZ_SECONDS=10
 JOBS=$(nproc)
-export WORK NODE
+export WORK NODE EXAMPLES
 
 . "$ROOT/tests/install.sh"
 
@@ -100,6 +102,10 @@ run_differential() {
 
 run_flow() {
     run_pytest flow 1200 --durations 10
+}
+
+run_worker() {
+    run_pytest worker 600
 }
 
 run_e2e() {
@@ -207,7 +213,7 @@ run_coverage() {
 # ---- the run ----------------------------------------------------------------------------------------------------
 
 needs_dev() {
-    case " $* " in *" unit "* | *" differential "* | *" flow "* | *" e2e "*) return 0 ;; *) return 1 ;; esac
+    case " $* " in *" unit "* | *" differential "* | *" flow "* | *" worker "* | *" e2e "*) return 0 ;; *) return 1 ;; esac
 }
 
 run_suite() {
@@ -241,7 +247,7 @@ parse() {
     local argument
     for argument in "$@"; do
         case $argument in
-        unit | differential | flow | e2e | fuzz | static | model | debian | coverage) SUITES+=("$argument") ;;
+        unit | differential | flow | worker | e2e | fuzz | static | model | debian | coverage) SUITES+=("$argument") ;;
         [0-9]*) FUZZ_SECONDS=$argument ;;
         *)
             sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2
