@@ -28,6 +28,8 @@
     X(given_up, counter, "logs_given_up_total", "Logs of idle sessions given up for limits.memory_bytes.")   \
     X(replay_gaps, counter, "replay_gaps_total", "Times a socket lost events that its log no longer held.")  \
     X(lost_workers, counter, "lost_workers_total", "Workers that fell silent or were restarted.")            \
+    X(doubled_workers, counter, "doubled_workers_total",                                                     \
+      "Heartbeats of a second process with the id of a worker.")                                             \
     X(redis_reconnects, counter, "redis_reconnects_total", "Connections made to Redis after the first.")     \
     X(redis_errors, counter, "redis_errors_total",                                                           \
       "Replies about sessions that were errors, or of a type that does not belong there.")                   \
@@ -82,14 +84,15 @@
     X(DRAIN, "drain")         /* 1012 */                                 \
     X(NO_MEMORY, "no_memory")
 
-/* What a person should be told of. X(NAME, is a warning, text of the log line) */
-#define NOTES(X)                                                                        \
-    X(GAP, true, "a client has missed events: the log did not reach back to its place") \
-    X(DATA_LOST, true, "Redis has lost what it knew of a session")                      \
-    X(TAKEN_OVER, false, "session taken over by another relay")                         \
-    X(GIVEN_UP, true, "log of an idle session given up for limits.memory_bytes")
+/* What a person should be told of. X(NAME, is a warning, what it is about, text of the log line) */
+#define NOTES(X)                                                                               \
+    X(GAP, true, "sid", "a client has missed events: the log did not reach back to its place") \
+    X(DATA_LOST, true, "sid", "Redis has lost what it knew of a session")                      \
+    X(TAKEN_OVER, false, "sid", "session taken over by another relay")                         \
+    X(GIVEN_UP, true, "sid", "log of an idle session given up for limits.memory_bytes")        \
+    X(DOUBLED, true, "worker", "two processes have the same worker id")
 
-#define NOTE_NAME(NAME, is_warning, text) NOTE_##NAME,
+#define NOTE_NAME(NAME, is_warning, about, text) NOTE_##NAME,
 
 enum note { NOTES(NOTE_NAME) NOTES_COUNT };
 

@@ -70,17 +70,17 @@ struct archive {
 
 /* What a person should be told (adapters/process). */
 struct journal {
-    /* `sid`: of the session that it is about, borrowed; or empty. */
-    void (*note)(struct journal *self, enum note note, struct span sid);
+    /* `about`: the sid or the worker's id, as the table of notes says, borrowed; or empty. */
+    void (*note)(struct journal *self, enum note note, struct span about);
 };
 
 /* What is kept in Redis of workers (adapters/redis). All of it is done later and may fail. */
 struct registry {
-    /* A worker is lost. Its entry is deleted, if it still has this boot and no newer one took its place. When
-     * it executed a prompt of a session and no other relay is first, the end of that prompt is published as
-     * redis-contract.md says. `node`: the last executing node that is known here, a MessagePack value, or
-     * empty. Spans are borrowed for the call. */
-    void (*lost)(struct registry *self, const struct worker *w, bool is_restart, struct span node);
+    /* A worker is lost, or has left in the middle of a prompt. A silent one's entry is deleted, if it still has
+     * this boot and no newer one took its place. When it executed a prompt of a session and no other relay is
+     * first, the end of that prompt is published as redis-contract.md says. `node`: the last executing node that
+     * is known here, a MessagePack value, or empty. Spans are borrowed for the call. */
+    void (*lost)(struct registry *self, const struct worker *w, enum worker_end how, struct span node);
 };
 
 /* The sockets (adapters/websocket). */

@@ -54,14 +54,21 @@ void relay_worker_entry(struct relay *r, struct span worker, struct span entry, 
         r->metrics.dropped[reason]++;
 }
 
-static void on_worker_lost(struct workers_listener *self, const struct worker *w, bool is_restart)
+static void on_worker_lost(struct workers_listener *self, const struct worker *w, enum worker_end how)
 {
     struct relay *r = (struct relay *)((char *)self - offsetof(struct relay, on_worker));
     const struct session *s = session_find(&r->sessions, worker_span(w->sid));
     struct span prompt = s ? r->ports.codec->read_str(r->ports.codec, session_prompt(s)) : SPAN_NONE;
     bool is_known = s && span_equals(prompt, worker_span(w->prompt));
-    r->metrics.lost_workers++;
-    r->ports.registry->lost(r->ports.registry, w, is_restart, is_known ? session_node(s) : SPAN_NONE);
+    r->metrics.lost_workers += how != WORKER_LEFT;
+    r->ports.registry->lost(r->ports.registry, w, how, is_known ? session_node(s) : SPAN_NONE);
+}
+
+static void on_worker_doubled(struct workers_listener *self, const struct worker *w)
+{
+    struct relay *r = (struct relay *)((char *)self - offsetof(struct relay, on_worker));
+    r->metrics.doubled_workers++;
+    r->ports.journal->note(r->ports.journal, NOTE_DOUBLED, worker_span(w->id));
 }
 
 /* Receiving */
@@ -392,7 +399,7 @@ uint64_t relay_next_ms(const struct relay *r)
 int relay_init(struct relay *r, const struct relay_config *config, const struct ports *ports,
                const uint64_t seed[2])
 {
-    *r = (struct relay){.config = *config, .ports = *ports, .on_worker = {on_worker_lost}};
+    *r = (struct relay){.config = *config, .ports = *ports, .on_worker = {on_worker_lost, on_worker_doubled}};
     TAILQ_INIT(&r->dirty);
     TAILQ_INIT(&r->open);
     TAILQ_INIT(&r->expiring);

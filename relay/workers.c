@@ -117,11 +117,40 @@ int workers_share(struct workers *ws, struct span id, int64_t share, uint64_t no
     return 0;
 }
 
-static void say_goodbye(struct workers *ws, struct span id)
+static void say_goodbye(struct workers *ws, struct span id, struct workers_listener *l)
 {
     struct worker *w = find(ws, id);
-    if (w)
-        remove_worker(ws, w);
+    if (!w)
+        return;
+    if (w->prompt.len > 0 && !w->is_doubled)
+        l->on_lost(l, w, WORKER_LEFT);
+    remove_worker(ws, w);
+}
+
+/* Its place among the boots before, or NULL. */
+static uint64_t *find_boot(struct worker *w, uint64_t hash)
+{
+    for (int i = 0; i < WORKER_BOOTS; i++)
+        if (w->boots[i] == hash)
+            return &w->boots[i];
+    return NULL;
+}
+
+/* Another boot than before: a restart, unless it was there before that. */
+static void change_boot(const struct workers *ws, struct worker *w, struct span boot,
+                        struct workers_listener *l)
+{
+    uint64_t before = hash_bytes(worker_span(w->boot), ws->seed);
+    uint64_t *place = find_boot(w, hash_bytes(boot, ws->seed));
+    if (place) {
+        *place = before;
+        w->is_doubled = true;
+        l->on_doubled(l, w);
+        return;
+    }
+    memmove(w->boots + 1, w->boots, sizeof w->boots - sizeof *w->boots);
+    w->boots[0] = before;
+    l->on_lost(l, w, WORKER_RESTARTED);
 }
 
 static int take_texts(struct worker *w, const struct heartbeat *h)
@@ -139,14 +168,14 @@ int workers_heartbeat(struct workers *ws, struct span id, const struct heartbeat
 {
     struct worker *w;
     if (h->is_gone) {
-        say_goodbye(ws, id);
+        say_goodbye(ws, id, l);
         return 0;
     }
     int error = find_or_add(ws, id, &w);
     if (error < 0)
         return error;
     if (w->boot.len > 0 && !span_equals(worker_span(w->boot), h->boot))
-        l->on_lost(l, w, true);
+        change_boot(ws, w, h->boot, l);
     w->is_watched = true;
     w->seen_ms = now_ms;
     w->at_ms = h->at_ms;
@@ -187,7 +216,7 @@ void workers_expire(struct workers *ws, uint64_t now_ms, uint64_t timeout_ms, st
         struct worker *w = &ws->items[i];
         if (!w->is_watched || now_ms < w->seen_ms + timeout_ms)
             continue;
-        l->on_lost(l, w, false);
+        l->on_lost(l, w, WORKER_SILENT);
         remove_worker(ws, w);
     }
 }

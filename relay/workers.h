@@ -1,4 +1,9 @@
-/* The workers: their shares of the queue, whether they live, what they execute. */
+/* The workers: their shares of the queue, whether they live, what they execute.
+ *
+ * Two processes with one id are seen by their boots: a boot that was there before comes again, and no restart brings
+ * it back. Then nobody is lost, and the newest heartbeat counts, so their share is now one's, now the other's. The
+ * first change from one to the other cannot be told from a restart: it ends the prompt of the one, here, and again at
+ * a relay that starts later. */
 #ifndef RELAY_WORKERS_H
 #define RELAY_WORKERS_H
 
@@ -6,6 +11,7 @@
 
 #define WORKERS_MAX       4096
 #define WORKERS_SHARE_MAX (INT64_MAX / WORKERS_MAX) /* so that no sum overflows */
+#define WORKER_BOOTS      16 /* known from before: so many processes more may share an id */
 
 /* What a worker says of itself (redis-contract.md, Workers). The spans are of whoever decoded it. */
 struct heartbeat {
@@ -27,6 +33,7 @@ struct worker {
     uint64_t hash;         /* of the id */
     struct worker_text id; /* empty: the worker without a name */
     struct worker_text boot;
+    uint64_t boots[WORKER_BOOTS]; /* hashes of those before it, 0: none */
     struct worker_text sid;
     struct worker_text prompt; /* empty: none, or it was seen to end */
     struct worker_text ended;  /* the prompt that was seen to end last: a late heartbeat may still name it */
@@ -34,6 +41,7 @@ struct worker {
     int64_t at_ms;
     uint64_t seen_ms;
     bool is_watched; /* it has sent a heartbeat, so its silence means that it is lost */
+    bool is_doubled; /* another process has its id: a goodbye may be the other's */
 };
 
 static inline struct span worker_span(struct worker_text t)
@@ -48,9 +56,17 @@ struct workers {
     uint64_t seed[2];
 };
 
-/* Told of a worker that is lost: silent for too long, or started again. Called before its entry changes. */
+enum worker_end {
+    WORKER_SILENT, /* for too long */
+    WORKER_RESTARTED,
+    WORKER_LEFT, /* in good order, but in the middle of a prompt: nobody else will end it */
+};
+
+/* Told before its entry changes. */
 struct workers_listener {
-    void (*on_lost)(struct workers_listener *self, const struct worker *w, bool is_restart);
+    void (*on_lost)(struct workers_listener *self, const struct worker *w, enum worker_end how);
+    /* Another process has its id, and has just been heard. */
+    void (*on_doubled)(struct workers_listener *self, const struct worker *w);
 };
 
 void workers_init(struct workers *ws, const uint64_t seed[2]);
@@ -63,7 +79,8 @@ void workers_pardon(struct workers *ws, uint64_t now_ms);
 /* A worker's share, WORKERS_SHARE_MAX at most. 0, or when it is new: -ENOMEM, or -ENOBUFS: there are WORKERS_MAX. */
 int workers_share(struct workers *ws, struct span id, int64_t share, uint64_t now_ms)
     __attribute__((warn_unused_result));
-/* A heartbeat. Another boot than before: the listener is told first. 0, -ENOMEM or -ENOBUFS. */
+/* A heartbeat, or a goodbye. The listener is told first when the boot is another than before, and when it leaves in the
+ * middle of a prompt. 0, -ENOMEM or -ENOBUFS. */
 int workers_heartbeat(struct workers *ws, struct span id, const struct heartbeat *h, uint64_t now_ms,
                       struct workers_listener *l) __attribute__((warn_unused_result));
 /* The same, read from Redis: it counts only when no newer one has been heard. */

@@ -2,17 +2,20 @@
 
 #include "relay/sid.h"
 
-#define INTERVAL_MS 10000
-#define BURST       5
+#define INTERVAL_MS    10000
+#define BURST          5
+#define ID_SHOWN_BYTES 64 /* workers choose how long theirs are */
 
-#define NOTE_LINE(NAME, is_warning, text) [NOTE_##NAME] = {is_warning ? LOG_WARN : LOG_INFO, text},
+#define NOTE_LINE(NAME, is_warning, about, text) \
+    [NOTE_##NAME] = {is_warning ? LOG_WARN : LOG_INFO, about, text},
 
 static const struct {
     enum log_level level;
+    const char *about;
     const char *text;
 } lines[NOTES_COUNT] = {NOTES(NOTE_LINE)};
 
-static void write_note(struct journal *self, enum note note, struct span sid);
+static void write_note(struct journal *self, enum note note, struct span about);
 
 void journal_init(struct log_journal *j, uv_loop_t *loop, struct logger *logger)
 {
@@ -21,15 +24,23 @@ void journal_init(struct log_journal *j, uv_loop_t *loop, struct logger *logger)
         j->limits[i] = (struct log_limit){.interval_ms = INTERVAL_MS, .burst = BURST};
 }
 
-static void write_line(struct log_journal *j, enum note note, struct span sid, uint64_t suppressed)
+/* A sid is a secret; a worker's id is not. */
+static struct span shorten(const char *what, struct span id, char out[SID_SHORT_BYTES])
+{
+    if (strcmp(what, "sid") != 0)
+        return span_of(id.bytes, id.len < ID_SHOWN_BYTES ? id.len : ID_SHOWN_BYTES);
+    sid_shorten(id, out);
+    return span_str(out);
+}
+
+static void write_line(struct log_journal *j, enum note note, struct span about, uint64_t suppressed)
 {
     char shortened[SID_SHORT_BYTES];
     struct log_field fields[3] = {0};
     size_t count = 0;
-    if (sid.len > 0) {
-        sid_shorten(sid, shortened);
-        fields[count++] = (struct log_field)LOG_STR("sid", shortened);
-    }
+    if (about.len > 0)
+        fields[count++] =
+            (struct log_field)LOG_SPAN(lines[note].about, shorten(lines[note].about, about, shortened));
     if (suppressed > 0)
         fields[count++] = (struct log_field)LOG_INT("suppressed", suppressed);
     logger_write(j->logger, lines[note].level, lines[note].text, fields);
@@ -37,10 +48,10 @@ static void write_line(struct log_journal *j, enum note note, struct span sid, u
 
 /* The port */
 
-static void write_note(struct journal *self, enum note note, struct span sid)
+static void write_note(struct journal *self, enum note note, struct span about)
 {
     struct log_journal *j = (struct log_journal *)((char *)self - offsetof(struct log_journal, port));
     uint64_t suppressed = 0;
     if (log_limit_pass(&j->limits[note], uv_now(j->loop), &suppressed))
-        write_line(j, note, sid, suppressed);
+        write_line(j, note, about, suppressed);
 }

@@ -36,7 +36,7 @@ static bool has_prompt(const struct loss *l)
 }
 
 struct loss *loss_new(struct loss_context *context, struct loss_user *user, const struct worker *w,
-                      bool is_restart, struct span node)
+                      enum worker_end how, struct span node)
 {
     size_t len = w->id.len + w->boot.len + w->sid.len + w->prompt.len + node.len;
     struct loss *l = calloc(1, sizeof *l + len);
@@ -54,7 +54,7 @@ struct loss *loss_new(struct loss_context *context, struct loss_user *user, cons
     l->command.on_reply = on_reply;
     for (int i = 0; i < LOSS_BEFORE; i++)
         l->before[i].on_reply = on_reply_before;
-    l->step = is_restart ? LOSS_CLAIM : LOSS_READ_ENTRY;
+    l->step = how == WORKER_SILENT ? LOSS_READ_ENTRY : LOSS_CLAIM;
     return l;
 }
 

@@ -3,8 +3,8 @@
  *     read its entry ──▶ delete it ──▶ claim its prompt ──▶ search the log for the end ──▶ publish the end
  *
  * A worker whose entry is newer than what was heard of it lives, and only this relay was deaf: then nothing is
- * done. A restarted worker has a new entry, which stays. A step whose reply was lost is taken again when the
- * connection is back, so that a prompt that was claimed here is not forgotten. */
+ * done. A restarted worker has a new entry, which stays; one that left has deleted its own. A step whose reply was
+ * lost is taken again when the connection is back, so that a prompt that was claimed here is not forgotten. */
 #ifndef REDIS_LOSS_H
 #define REDIS_LOSS_H
 
@@ -56,7 +56,7 @@ struct loss {
 
 /* Copies what it needs. NULL: no memory. */
 struct loss *loss_new(struct loss_context *context, struct loss_user *user, const struct worker *w,
-                      bool is_restart, struct span node);
+                      enum worker_end how, struct span node);
 /* Not while a command is under way. */
 void loss_free(struct loss *l);
 

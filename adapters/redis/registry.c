@@ -1,6 +1,6 @@
 #include "adapters/redis/registry.h"
 
-static void lost(struct registry *self, const struct worker *w, bool is_restart, struct span node);
+static void lost(struct registry *self, const struct worker *w, enum worker_end how, struct span node);
 static void on_done(struct loss_user *user, struct loss *l);
 static void on_alive(struct loss_user *user, const struct loss *l, struct span entry);
 static void on_entries(struct command *self, const redisReply *reply);
@@ -87,19 +87,25 @@ static void add(struct worker_registry *r, struct loss *l)
     r->loss_count++;
 }
 
-static void lost(struct registry *self, const struct worker *w, bool is_restart, struct span node)
+static const char *const ends[] = {
+    [WORKER_SILENT] = "worker lost",
+    [WORKER_RESTARTED] = "worker restarted",
+    [WORKER_LEFT] = "worker left in the middle of a prompt",
+};
+
+static void lost(struct registry *self, const struct worker *w, enum worker_end how, struct span node)
 {
     struct worker_registry *r =
         (struct worker_registry *)((char *)self - offsetof(struct worker_registry, port));
     struct worker what = *w; /* is to be seen to */
     struct loss *l = NULL;
-    tell(r, LOG_WARN, is_restart ? "worker restarted" : "worker lost", w);
+    tell(r, LOG_WARN, ends[how], w);
     if (is_ended_already(r, w))
         what.prompt = (struct worker_text){0};
-    if (is_restart && (what.sid.len == 0 || what.prompt.len == 0))
+    if (how != WORKER_SILENT && (what.sid.len == 0 || what.prompt.len == 0))
         return;
     if (r->loss_count < REGISTRY_LOSSES_MAX)
-        l = loss_new(&r->context, &r->loss_user, &what, is_restart, node);
+        l = loss_new(&r->context, &r->loss_user, &what, how, node);
     if (!l) {
         tell(r, LOG_ERROR, "no room to end the prompt of a lost worker", w);
         return;

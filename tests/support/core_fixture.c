@@ -249,24 +249,24 @@ static void leave(struct archive *self, struct span sid, uint64_t opened_ms, boo
     record_text(&core->archived, "leave %s%s", s->sid, forgets ? " forgets" : "");
 }
 
-static void lost(struct registry *self, const struct worker *w, bool is_restart, struct span node)
+static void lost(struct registry *self, const struct worker *w, enum worker_end how, struct span node)
 {
+    static const char *const ends[] = {
+        [WORKER_SILENT] = "", [WORKER_RESTARTED] = " restart", [WORKER_LEFT] = " left"};
     record_text(&OWNER(self, struct core, registry)->calls,
                 "lost %.*s boot=%.*s busy=%.*s prompt=%.*s node=%.*s%s", (int)w->id.len,
                 (const char *)w->id.bytes, (int)w->boot.len, (const char *)w->boot.bytes, (int)w->sid.len,
                 (const char *)w->sid.bytes, (int)w->prompt.len, (const char *)w->prompt.bytes, (int)node.len,
-                (const char *)node.bytes, is_restart ? " restart" : "");
+                (const char *)node.bytes, ends[how]);
 }
 
-static void note(struct journal *self, enum note n, struct span sid)
+static void note(struct journal *self, enum note n, struct span about)
 {
     static const char *const names[NOTES_COUNT] = {
-        [NOTE_GAP] = "gap ",
-        [NOTE_DATA_LOST] = "data lost ",
-        [NOTE_TAKEN_OVER] = "taken over ",
-        [NOTE_GIVEN_UP] = "given up ",
+        [NOTE_GAP] = "gap ",           [NOTE_DATA_LOST] = "data lost ", [NOTE_TAKEN_OVER] = "taken over ",
+        [NOTE_GIVEN_UP] = "given up ", [NOTE_DOUBLED] = "doubled ",
     };
-    record_line(&OWNER(self, struct core, journal)->notes, names[n], sid);
+    record_line(&OWNER(self, struct core, journal)->notes, names[n], about);
 }
 
 /* Redis */

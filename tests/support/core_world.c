@@ -150,11 +150,11 @@ static void leave(struct archive *self, struct span sid, uint64_t opened_ms, boo
     world_say(r->world, "%s: tells that a page left%s", r->name, forgets ? ", forgets" : "");
 }
 
-static void lost(struct registry *self, const struct worker *worker, bool is_restart, struct span node)
+static void lost(struct registry *self, const struct worker *worker, enum worker_end how, struct span node)
 {
     (void)self;
     (void)worker;
-    (void)is_restart;
+    (void)how;
     (void)node;
 }
 

@@ -451,6 +451,33 @@ static void a_worker_that_leaves_is_not_reported(void **state)
     expect_got(&a, "status 2\nstatus 0\n");
 }
 
+static void a_worker_that_leaves_in_mid_prompt_is_reported_and_not_counted_as_lost(void **state)
+{
+    (void)state;
+    core_open(&core, &a, "a");
+    core_calls(&core);
+    core_publish(&core, "relay.worker worker=w boot=b share=2 busy=a prompt=p at=1");
+    core_publish(&core, "executing sid=a prompt=p node=3");
+    core_publish(&core, "relay.worker worker=w gone");
+    expect_calls("lost w boot=b busy=a prompt=p node=3 left\n");
+    assert_int_equal(relay_measure(&core.relay)->lost_workers, 0);
+    assert_int_equal(relay_measure(&core.relay)->queue_remaining, 0);
+}
+
+static void a_second_process_with_a_workers_id_is_noted_and_counted(void **state)
+{
+    (void)state;
+    core_publish(&core, "relay.worker worker=w boot=b share=2 at=1");
+    core_publish(&core, "relay.worker worker=w boot=c share=1 busy=a prompt=p at=2");
+    expect_calls("lost w boot=b busy= prompt= node= restart\n");
+    core_publish(&core, "relay.worker worker=w boot=b share=2 at=3");
+    core_publish(&core, "relay.worker worker=w boot=c share=1 busy=a prompt=p at=4");
+    expect_calls("");
+    assert_string_equal(core_notes(&core), "doubled w\ndoubled w\n");
+    assert_int_equal(relay_measure(&core.relay)->doubled_workers, 2);
+    assert_int_equal(relay_measure(&core.relay)->lost_workers, 1);
+}
+
 static void workers_are_not_lost_while_nobody_could_be_heard(void **state)
 {
     (void)state;
@@ -555,6 +582,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_restarted_worker_is_reported_and_its_share_replaced, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_worker_that_leaves_is_not_reported, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_worker_that_leaves_in_mid_prompt_is_reported_and_not_counted_as_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_second_process_with_a_workers_id_is_noted_and_counted, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(workers_are_not_lost_while_nobody_could_be_heard, setup, teardown),
         cmocka_unit_test_setup_teardown(an_entry_that_was_read_counts_and_has_the_whole_time, setup,
                                         teardown),

@@ -12,20 +12,31 @@
 
 static const uint64_t seed[2] = {1, 2};
 
-/* Writes down what it is told: "lost w boot=b prompt=p share=3 (restart);". */
+/* Writes down what it is told: "w boot=b prompt=p share=3 restart;". */
 struct witness {
     struct workers_listener listener;
     char text[1024];
 };
 
-static void on_lost(struct workers_listener *self, const struct worker *w, bool is_restart)
+static void write_down(struct workers_listener *self, const struct worker *w, const char *what)
 {
     struct witness *witness = (struct witness *)self;
     size_t len = strlen(witness->text);
     snprintf(witness->text + len, sizeof witness->text - len, "%.*s boot=%.*s prompt=%.*s share=%lld%s;",
              (int)w->id.len, (const char *)w->id.bytes, (int)w->boot.len, (const char *)w->boot.bytes,
-             (int)w->prompt.len, (const char *)w->prompt.bytes, (long long)w->share,
-             is_restart ? " restart" : "");
+             (int)w->prompt.len, (const char *)w->prompt.bytes, (long long)w->share, what);
+}
+
+static void on_lost(struct workers_listener *self, const struct worker *w, enum worker_end how)
+{
+    static const char *const ends[] = {
+        [WORKER_SILENT] = "", [WORKER_RESTARTED] = " restart", [WORKER_LEFT] = " left"};
+    write_down(self, w, ends[how]);
+}
+
+static void on_doubled(struct workers_listener *self, const struct worker *w)
+{
+    write_down(self, w, " doubled");
 }
 
 struct fixture {
@@ -35,7 +46,7 @@ struct fixture {
 
 static void setup(struct fixture *f)
 {
-    *f = (struct fixture){.witness = {.listener = {on_lost}}};
+    *f = (struct fixture){.witness = {.listener = {on_lost, on_doubled}}};
     workers_init(&f->workers, seed);
 }
 
@@ -229,13 +240,137 @@ static void one_that_leaves_in_good_order_is_not_lost(void **state)
     (void)state;
     struct fixture f;
     setup(&f);
-    hear(&f, "w", beat("b", 5, "p", 1), 0);
+    hear(&f, "w", beat("b", 5, "", 1), 0);
     hear(&f, "v", beat("b", 2, "", 1), 0);
     hear(&f, "w", (struct heartbeat){.is_gone = true}, 10);
     hear(&f, "stranger", (struct heartbeat){.is_gone = true}, 10);
     assert_string_equal(f.witness.text, "");
     assert_int_equal(f.workers.sum, 2);
     assert_int_equal(f.workers.count, 1);
+    teardown(&f);
+}
+
+static void one_that_leaves_in_mid_prompt_is_told_of_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    hear(&f, "w", beat("b", 5, "p", 1), 0);
+    hear(&f, "v", beat("b", 2, "q", 1), 0);
+    workers_prompt_ended(&f.workers, SPAN_NONE, span_str("q"));
+    for (int i = 0; i < 2; i++) {
+        hear(&f, "w", (struct heartbeat){.is_gone = true}, 10);
+        hear(&f, "v", (struct heartbeat){.is_gone = true}, 10);
+    }
+    assert_string_equal(f.witness.text, "w boot=b prompt=p share=5 left;");
+    assert_int_equal(f.workers.sum, 0);
+    assert_int_equal(f.workers.count, 0);
+    teardown(&f);
+}
+
+/* Only the first change looks like a restart. */
+static void two_processes_with_one_id_end_no_prompt_of_each_other(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    hear(&f, "w", beat("a", 1, "", 1), 0);
+    hear(&f, "w", beat("b", 2, "p", 2), 0);
+    hear(&f, "w", beat("b", 2, "p", 3), 0);
+    hear(&f, "w", beat("a", 1, "q", 4), 0);
+    assert_int_equal(f.workers.sum, 1);
+    hear(&f, "w", beat("b", 2, "p", 5), 0);
+    assert_string_equal(f.witness.text, "w boot=a prompt= share=1 restart;"
+                                        "w boot=b prompt=p share=2 doubled;"
+                                        "w boot=a prompt=q share=1 doubled;");
+    assert_int_equal(f.workers.sum, 2);
+    assert_int_equal(f.workers.count, 1);
+    teardown(&f);
+}
+
+static void the_goodbye_of_one_of_two_processes_ends_no_prompt_of_the_other(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    hear(&f, "w", beat("a", 1, "", 1), 0);
+    hear(&f, "w", beat("b", 1, "", 2), 0);
+    hear(&f, "w", beat("a", 1, "p", 3), 0);
+    f.witness.text[0] = '\0';
+    hear(&f, "w", (struct heartbeat){.is_gone = true}, 10);
+    hear(&f, "w", beat("a", 1, "p", 4), 0);
+    assert_string_equal(f.witness.text, "");
+    assert_int_equal(f.workers.sum, 1);
+    teardown(&f);
+}
+
+static void an_entry_of_the_other_of_two_processes_is_no_restart(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    read_entry(&f, "w", beat("a", 1, "", 1), 0);
+    hear(&f, "w", beat("b", 2, "p", 2), 0);
+    read_entry(&f, "w", beat("a", 1, "", 3), 0);
+    assert_string_equal(f.witness.text,
+                        "w boot=a prompt= share=1 restart;w boot=b prompt=p share=2 doubled;");
+    teardown(&f);
+}
+
+static char *boot_name(char name[16], int i)
+{
+    snprintf(name, 16, "b%d", i);
+    return name;
+}
+
+static void as_many_processes_as_boots_are_known_end_no_prompt_of_each_other(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char name[16];
+    setup(&f);
+    for (int i = 0; i <= WORKER_BOOTS; i++)
+        hear(&f, "w", beat(boot_name(name, i), 1, "", i), 0);
+    f.witness.text[0] = '\0';
+    for (int i = 0; i <= WORKER_BOOTS; i++)
+        hear(&f, "w", beat(boot_name(name, i), 1, "p", 100 + i), 0);
+    assert_non_null(strstr(f.witness.text, "doubled"));
+    assert_null(strstr(f.witness.text, "restart"));
+    teardown(&f);
+}
+
+static void a_new_boot_is_a_restart_after_two_processes_too(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    hear(&f, "w", beat("a", 1, "", 1), 0);
+    hear(&f, "w", beat("b", 1, "", 2), 0);
+    hear(&f, "w", beat("a", 1, "p", 3), 0);
+    f.witness.text[0] = '\0';
+    hear(&f, "w", beat("c", 1, "", 4), 0);
+    assert_string_equal(f.witness.text, "w boot=a prompt=p share=1 restart;");
+    teardown(&f);
+}
+
+/* It was silent for too long and goes on: what it executes was given up, and stays so when it ends. */
+static void a_lost_worker_that_goes_on_is_known_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    hear(&f, "w", beat("b", 5, "p", 1), 0);
+    expire(&f, 1000);
+    assert_string_equal(f.witness.text, "w boot=b prompt=p share=5;");
+    workers_saw(&f.workers, span_str("w"), 1100);
+    assert_int_equal(f.workers.count, 0);
+    hear(&f, "w", beat("b", 5, "p", 2), 1200);
+    assert_int_equal(f.workers.sum, 5);
+    workers_prompt_ended(&f.workers, span_str("w"), span_str("p"));
+    hear(&f, "w", beat("b", 4, "", 3), 1300);
+    expire(&f, 2299);
+    assert_int_equal(f.workers.count, 1);
+    assert_string_equal(f.witness.text, "w boot=b prompt=p share=5;");
     teardown(&f);
 }
 
@@ -395,6 +530,13 @@ int main(void)
         cmocka_unit_test(one_that_never_sent_a_heartbeat_is_never_lost),
         cmocka_unit_test(another_boot_is_a_restart_and_told_before_the_entry_changes),
         cmocka_unit_test(one_that_leaves_in_good_order_is_not_lost),
+        cmocka_unit_test(one_that_leaves_in_mid_prompt_is_told_of_once),
+        cmocka_unit_test(two_processes_with_one_id_end_no_prompt_of_each_other),
+        cmocka_unit_test(the_goodbye_of_one_of_two_processes_ends_no_prompt_of_the_other),
+        cmocka_unit_test(an_entry_of_the_other_of_two_processes_is_no_restart),
+        cmocka_unit_test(as_many_processes_as_boots_are_known_end_no_prompt_of_each_other),
+        cmocka_unit_test(a_new_boot_is_a_restart_after_two_processes_too),
+        cmocka_unit_test(a_lost_worker_that_goes_on_is_known_again),
         cmocka_unit_test(after_an_outage_everyone_gets_the_whole_time_again),
         cmocka_unit_test(an_entry_of_an_unknown_worker_gives_it_the_whole_time),
         cmocka_unit_test(an_entry_that_is_older_than_a_heartbeat_does_not_count),

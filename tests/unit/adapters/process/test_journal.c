@@ -67,6 +67,19 @@ static void note_about_no_session_names_none(void **state)
     assert_non_null(strstr(f->text, "level=warn msg=\"Redis has lost what it knew of a session\"\n"));
 }
 
+static void note_about_a_worker_names_it_and_no_longer_than_needed(void **state)
+{
+    struct fixture *f = *state;
+    write_note(f, NOTE_DOUBLED, "gpu-3.example.org:8188");
+    assert_non_null(strstr(f->text, "level=warn msg=\"two processes have the same worker id\" "
+                                    "worker=gpu-3.example.org:8188\n"));
+    char id[1000];
+    memset(id, 'w', sizeof id - 1);
+    id[sizeof id - 1] = '\0';
+    write_note(f, NOTE_DOUBLED, id);
+    assert_in_range(count(f->text, "ww"), 1, 40);
+}
+
 static void takeover_is_no_warning(void **state)
 {
     struct fixture *f = *state;
@@ -105,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         promise(note_is_a_line_that_names_its_session_shortened),
         promise(note_about_no_session_names_none),
+        promise(note_about_a_worker_names_it_and_no_longer_than_needed),
         promise(takeover_is_no_warning),
         promise(flood_of_one_note_is_told_a_few_times_and_hides_no_other),
         promise(what_was_held_back_is_told_with_the_next_line),

@@ -15,9 +15,9 @@ static void ignore_channel(struct channels *self, struct span sid)
     (void)self, (void)sid;
 }
 
-static void ignore_loss(struct registry *self, const struct worker *w, bool is_restart, struct span node)
+static void ignore_loss(struct registry *self, const struct worker *w, enum worker_end how, struct span node)
 {
-    (void)self, (void)w, (void)is_restart, (void)node;
+    (void)self, (void)w, (void)how, (void)node;
 }
 
 static void ignore_write(struct sockets *self, struct cursor *c)

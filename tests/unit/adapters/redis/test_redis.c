@@ -676,10 +676,10 @@ static struct worker a_worker(const char *id, const char *boot, const char *sid,
     return (struct worker){.id = texts[0], .boot = texts[1], .sid = texts[2], .prompt = texts[3], .at_ms = 1};
 }
 
-static void lose(struct redis_relay *r, struct worker w, bool is_restart)
+static void lose(struct redis_relay *r, struct worker w, enum worker_end how)
 {
     struct registry *registry = redis_registry(r->redis);
-    registry->lost(registry, &w, is_restart, SPAN_NONE);
+    registry->lost(registry, &w, how, SPAN_NONE);
 }
 
 /* The relay did not hear it, as when it was stopped itself; what the worker stored meanwhile shows that it
@@ -693,7 +693,7 @@ static void worker_whose_entry_is_newer_than_what_was_heard_lives(void **state)
     await_or_fail(f, is_ready, r, "a subscription");
     attach_ready(f, r, &f->socket, "s");
     store_entry(f, "w", "b1", 2);
-    lose(r, a_worker("w", "b1", "s", "p"), false);
+    lose(r, a_worker("w", "b1", "s", "p"), WORKER_SILENT);
     await_or_fail(f, is_watched, r, "the worker");
     assert_int_equal(r->relay.workers.items[0].at_ms, 2);
     publish_note(f, "comfy:sid:{s}", "all is well");
@@ -726,8 +726,8 @@ static void entry_of_a_newer_life_stays(void **state)
     beat(f, "w", "b2", "", "");
     beat(f, "v", "b1", "", "");
     await_or_fail(f, is_watched, r, "the workers");
-    lose(r, a_worker("w", "b1", "", ""), false);
-    lose(r, a_worker("v", "b1", "", ""), false);
+    lose(r, a_worker("w", "b1", "", ""), WORKER_SILENT);
+    lose(r, a_worker("v", "b1", "", ""), WORKER_SILENT);
     await_count(f, "HEXISTS comfy:workers v", 0);
     assert_int_equal(redis_server_count(&f->server, "HEXISTS comfy:workers w"), 1);
 }
@@ -740,8 +740,8 @@ static void prompt_whose_end_is_in_the_log_is_not_ended_again(void **state)
     publish_kept(f, "execution_success", "p1");
     for (int i = 0; i < 200; i++)
         publish_kept(f, "execution_cached", "p2");
-    lose(r, a_worker("w1", "b", "s", "p1"), true);
-    lose(r, a_worker("w2", "b", "s", "p2"), true);
+    lose(r, a_worker("w1", "b", "s", "p1"), WORKER_RESTARTED);
+    lose(r, a_worker("w2", "b", "s", "p2"), WORKER_RESTARTED);
     await_text(f, &f->socket, "\"node\":null");
     expect_one_end(&f->socket, "w2");
     assert_int_equal(redis_server_count(&f->server, "EXISTS comfy:lost:p1"), 1);
@@ -754,7 +754,7 @@ static void entries_of_another_type_do_not_keep_the_end_from_clients(void **stat
     struct redis_relay *r = open_ready(f);
     attach_ready(f, r, &f->socket, "s");
     freeReplyObject(redis_server_do(&f->server, "SET comfy:workers text"));
-    lose(r, a_worker("w", "b", "s", "p"), false);
+    lose(r, a_worker("w", "b", "s", "p"), WORKER_SILENT);
     await_text(f, &f->socket, "\"node\":null");
     expect_one_end(&f->socket, "w");
     await_log(f, r, "entry of a lost worker not read");
@@ -770,7 +770,7 @@ static void log_is_searched_eight_entries_at_a_time(void **state)
     for (int i = 0; i < 80; i++)
         publish_kept(f, "execution_cached", "p");
     freeReplyObject(redis_server_do(&f->server, "CONFIG RESETSTAT"));
-    lose(r, a_worker("w", "b", "s", "p"), true);
+    lose(r, a_worker("w", "b", "s", "p"), WORKER_RESTARTED);
     await_text(f, &f->socket, "\"node\":null");
     redisReply *stats = redis_server_do(&f->server, "INFO commandstats");
     const char *pages = strstr(stats->str, "cmdstat_xrevrange:calls=");
@@ -785,8 +785,8 @@ static void prompt_that_another_relay_ends_is_left_to_it(void **state)
     struct redis_relay *r = open_ready(f);
     attach_ready(f, r, &f->socket, "s");
     freeReplyObject(redis_server_do(&f->server, "SET comfy:lost:p1 1"));
-    lose(r, a_worker("w1", "b", "s", "p1"), true);
-    lose(r, a_worker("w2", "b", "s", "p2"), true);
+    lose(r, a_worker("w1", "b", "s", "p1"), WORKER_RESTARTED);
+    lose(r, a_worker("w2", "b", "s", "p2"), WORKER_RESTARTED);
     await_text(f, &f->socket, "\"node\":null");
     expect_one_end(&f->socket, "w2");
     assert_int_equal(redis_server_count(&f->server, "XLEN comfy:sid:{s}:log"), 2);
@@ -799,7 +799,7 @@ static void worker_lost_in_an_outage_is_seen_to_afterwards(void **state)
     attach_ready(f, r, &f->socket, "s");
     redis_server_kill(&f->server);
     await_or_fail(f, is_not_ready, r, "the outage");
-    lose(r, a_worker("w", "b", "s", "p"), true);
+    lose(r, a_worker("w", "b", "s", "p"), WORKER_RESTARTED);
     redis_server_restart(&f->server);
     await_count(f, "XLEN comfy:sid:{s}:log", 2);
 }
@@ -812,10 +812,10 @@ static void flood_of_restarts_is_told_a_few_times_and_hides_no_loss(void **state
     attach_ready(f, r, &f->socket, "s");
     await_log(f, r, "connection=commands");
     for (int i = 0; i < FLOOD; i++)
-        lose(r, a_worker("flood", i % 2 ? "b1" : "b2", "other", "p1"), true);
+        lose(r, a_worker("flood", i % 2 ? "b1" : "b2", "other", "p1"), WORKER_RESTARTED);
     for (int i = 0; i < FLOOD; i++)
-        lose(r, a_worker("flood", i % 2 ? "b1" : "b2", "", ""), true);
-    lose(r, a_worker("w", "b", "s", "p2"), true);
+        lose(r, a_worker("flood", i % 2 ? "b1" : "b2", "", ""), WORKER_RESTARTED);
+    lose(r, a_worker("w", "b", "s", "p2"), WORKER_RESTARTED);
     await_text(f, &f->socket, "\"node\":null");
     expect_one_end(&f->socket, "w");
     await_count(f, "XLEN comfy:sid:{other}:log", 2);
@@ -831,8 +831,8 @@ static void entry_of_a_worker_that_is_lost_after_a_restart_is_deleted(void **sta
     attach_ready(f, r, &f->socket, "s");
     await_log(f, r, "connection=commands");
     store_entry(f, "w", "b2", 1);
-    lose(r, a_worker("w", "b1", "s", "p"), true);
-    lose(r, a_worker("w", "b2", "s", "p"), false);
+    lose(r, a_worker("w", "b1", "s", "p"), WORKER_RESTARTED);
+    lose(r, a_worker("w", "b2", "s", "p"), WORKER_SILENT);
     await_text(f, &f->socket, "\"node\":null");
     await_count(f, "HEXISTS comfy:workers w", 0);
     expect_one_end(&f->socket, "w");
@@ -847,7 +847,7 @@ static void long_ids_leave_room_for_the_rest_of_the_line(void **state)
     memset(prompt, 'p', sizeof prompt - 1);
     id[sizeof id - 1] = prompt[sizeof prompt - 1] = '\0';
     attach_ready(f, r, &f->socket, "s");
-    lose(r, a_worker(id, "b", "s", prompt), true);
+    lose(r, a_worker(id, "b", "s", prompt), WORKER_RESTARTED);
     await_log(f, r, "prompt of a lost worker ended");
     memset(shown, 'p', sizeof shown - 1);
     shown[sizeof shown - 1] = '\0';
@@ -867,7 +867,7 @@ static void flood_of_ended_prompts_is_told_a_few_times(void **state)
     await_log(f, r, "connection=commands");
     for (int i = 0; i < 200; i++) {
         snprintf(prompt, sizeof prompt, "p%d", i);
-        lose(r, a_worker("w", "b", "s", prompt), true);
+        lose(r, a_worker("w", "b", "s", prompt), WORKER_RESTARTED);
     }
     await_count(f, "XLEN comfy:sid:{s}:log", 400);
     publish_note(f, "comfy:sid:{s}", "after them");
@@ -883,7 +883,7 @@ static void cut_between_claim_and_end_loses_no_end(void **state)
     attach_ready(f, r, &f->socket, "s");
     await_log(f, r, "connection=commands");
     assert_int_equal(redis_server_count(&f->server, "CLIENT KILL TYPE normal SKIPME yes"), 1);
-    lose(r, a_worker("w", "b", "s", "p"), true);
+    lose(r, a_worker("w", "b", "s", "p"), WORKER_RESTARTED);
     freeReplyObject(redis_server_do(&f->server, "SET comfy:lost:p 1"));
     await_text(f, &f->socket, "\"node\":null");
     expect_one_end(&f->socket, "w");
@@ -895,7 +895,7 @@ static void log_of_another_type_does_not_keep_the_end_from_clients(void **state)
     struct redis_relay *r = open_ready(f);
     attach_ready(f, r, &f->socket, "s");
     freeReplyObject(redis_server_do(&f->server, "SET comfy:sid:{s}:log text"));
-    lose(r, a_worker("w", "b", "s", "p"), true);
+    lose(r, a_worker("w", "b", "s", "p"), WORKER_RESTARTED);
     await_text(f, &f->socket, "\"node\":null");
     expect_one_end(&f->socket, "w");
     await_log(f, r, "not stored");
