@@ -102,7 +102,7 @@ install_go() { # from to
     is_fresh "$2/stamp" "$1/go.mod" "$1/go.sum" && return
     echo "Installing Go modules into ${2#"$ROOT"/}"
     rm -rf "$2" && mkdir -p "$2" && cp "$1/go.mod" "$1/go.sum" "$2" &&
-        (cd "$2" && GOTOOLCHAIN=local GOFLAGS=-modcacherw GOMODCACHE="$2/modules" go mod download) &&
+        (cd "$2" && GOTOOLCHAIN=local GOFLAGS=-modcacherw GOPATH="$2/path" go mod download) &&
         stamp "$2/stamp" "$1/go.mod" "$1/go.sum"
 }
 
