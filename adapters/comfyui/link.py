@@ -1,0 +1,131 @@
+"""One connection to Redis, used command by command: so it is always known which ones were answered."""
+import inspect
+import socket
+from urllib.parse import quote
+
+import redis
+from redis import connection as redis_connection
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+ANSWER_S = 12  # below the relays' worker.timeout; a Redis that hangs for less loses and doubles nothing
+CONNECT_S = 2
+DEAD_PEER_MS = 5000
+OF_THE_URL = ("host", "port", "path", "db", "username", "password", "connection_class")
+
+
+class Lost(Exception):
+    """The connection cannot be made, or has broken: what was not answered may or may not have been done."""
+
+
+class Link:
+    """Not thread-safe. ValueError when the URL's options are none of redis-py's."""
+
+    def __init__(self, settings):
+        options = redis_connection.parse_url(settings.url)
+        make = options.pop("connection_class", redis_connection.Connection)
+        for name in options:
+            if name not in OF_THE_URL and not name.startswith("ssl_"):
+                raise ValueError(f"COMFY_RELAY_REDIS_URL: its option {name!r} is not known; known are db and ssl_...")
+        if settings.password is not None:
+            options["password"] = settings.password
+        self.is_connected = False
+        self._secrets = secrets_of(options.get("password"))
+        try:
+            self._connection = make(**options, **fixed_options(make))
+        except TypeError as error:
+            raise ValueError(f"COMFY_RELAY_REDIS_URL: {self.told(error)}") from None
+
+    def connect(self):
+        """Unless it is connected. Raises Lost."""
+        if not self.is_connected:
+            self._guarded(self._connection.connect)
+            self.is_connected = True
+
+    def packed(self, commands):
+        """These, each a tuple, as they are sent. redis.DataError when one holds what is neither text nor a number."""
+        return self._connection.pack_commands(commands)
+
+    def send(self, packed):
+        """Sends packed commands; an answer must be read for each. Raises Lost."""
+        self._guarded(self._connection.send_packed_command, packed, check_health=False)
+
+    def answer(self):
+        """The next answer: bytes, a number, None, a list, or the redis.ResponseError that Redis gave. Raises Lost."""
+        try:
+            return self._guarded(self._connection.read_response, disable_decoding=True)
+        except redis.ResponseError as error:
+            return error
+
+    def close(self):
+        """What is connected no more; the next connect() makes it anew."""
+        self.is_connected = False
+        try:
+            self._connection.disconnect()
+        except Exception:
+            pass  # it is gone either way
+
+    def told(self, error):
+        """The error as text without the password, which a Redis before version 6 may quote."""
+        text = f"{error}" or type(error).__name__
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _guarded(self, act, *args, **options):
+        try:
+            return act(*args, **options)
+        except redis.ResponseError as error:
+            if self.is_connected and not is_not_now(error):
+                raise
+            self._break(error)
+        except Exception as error:
+            self._break(error)
+
+    def _break(self, error):
+        self.close()
+        raise Lost(self.told(error)) from None
+
+
+def is_not_now(error):
+    """Redis did nothing and may do so later: it runs a long script, or is a replica without its master."""
+    return str(error).startswith("BUSY ") or isinstance(error, redis.exceptions.MasterDownError)
+
+
+def fixed_options(make):
+    """For a connection of this class: nothing is tried twice or said in passing, answers are bytes."""
+    options = {"socket_timeout": ANSWER_S, "socket_connect_timeout": CONNECT_S, "retry": Retry(NoBackoff(), 0)}
+    known = known_options(make)
+    if "protocol" in known:
+        options["protocol"] = 2
+    if "driver_info" in known:
+        options["driver_info"] = None
+    elif "lib_name" in known:
+        options.update(lib_name=None, lib_version=None)
+    if "socket_keepalive" in known:
+        options.update(socket_keepalive=True, socket_keepalive_options=keepalive())
+    return {name: value for name, value in options.items() if name in known}
+
+
+def known_options(make):
+    """The names of the arguments that it takes: its own, and where it hands others on, those of its base classes."""
+    names = set()
+    for base in (base for base in make.__mro__ if "__init__" in vars(base)):
+        arguments = inspect.signature(base.__init__).parameters
+        names.update(arguments)
+        if not any(a.kind is a.VAR_KEYWORD for a in arguments.values()):
+            break
+    return names
+
+
+def keepalive():
+    """A peer that has vanished is noticed long before ANSWER_S, one that merely hangs is not cut off."""
+    name = getattr(socket, "TCP_USER_TIMEOUT", None)
+    return {} if name is None else {name: DEAD_PEER_MS}
+
+
+def secrets_of(password):
+    if not password:
+        return ()
+    text = password.decode("utf-8", "replace") if isinstance(password, bytes) else password
+    return tuple(s for s in (text, quote(text, safe="")) if s)

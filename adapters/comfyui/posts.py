@@ -1,0 +1,129 @@
+"""What is sent to Redis, as the relay's contract for workers (adapters/WORKERS.md) has it."""
+import hashlib
+import os
+import time
+
+import msgpack
+import redis
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+QUEUE, RUN = "relay.worker queue", "relay.worker run"
+
+
+class Contract:
+    """The contract's commands, for one worker from its start to its end."""
+
+    def __init__(self, settings, boot):
+        self.worker_id, self._boot = settings.worker_id, boot
+        self._prefix = settings.prefix
+        self._ttl_ms, self._log_events = settings.session_ttl_ms, settings.session_log_events
+        with open(os.path.join(FOLDER, "publish.lua"), "rb") as f:
+            self._script = f.read()
+        self._sha = hashlib.sha1(self._script).hexdigest()
+
+    def event(self, event, by_sha):
+        """Publishes one: by the script when it is a session's, by its hash when Redis is to know it already."""
+        if event.sid is None:
+            return [self._to_all(event.packed)]
+        channel = self._channel(event.sid)
+        how = ("EVALSHA", self._sha) if by_sha else ("EVAL", self._script)
+        return [(*how, 2, channel + ":log", channel + ":latest", channel, event.packed, self._ttl_ms, self._log_events,
+                 event.lua_key, int(event.ends))]
+
+    def heartbeat(self, beat):
+        """Stored, then told, and what is kept of the session lives on."""
+        data = {"boot": self._boot, "queue_remaining": beat.queue, "sid": beat.sid, "prompt_id": beat.prompt_id,
+                "at": int(time.time() * 1000)}
+        commands = [("HSET", self._prefix + ":workers", self.worker_id, packed(data)), self._tell(data)]
+        if beat.sid is not None:
+            channel = self._channel(beat.sid)
+            commands += [("PEXPIRE", channel + kept, self._ttl_ms) for kept in (":log", ":latest")]
+        return commands
+
+    def goodbye(self):
+        """Its entry is deleted, and all relays told."""
+        return [("HDEL", self._prefix + ":workers", self.worker_id), self._tell({"gone": True})]
+
+    def listeners(self, sids):
+        """How many relays listen for each of these sessions."""
+        return [("PUBSUB", "NUMSUB", *map(self._channel, sids))]
+
+    def _channel(self, sid):
+        return f"{self._prefix}:sid:{{{sid}}}"
+
+    def _tell(self, data):
+        return self._to_all(packed({"type": "relay.worker", "worker": self.worker_id, "data": data}))
+
+    def _to_all(self, event):
+        return ("PUBLISH", self._prefix + ":events", event)
+
+
+def packed(value):
+    return msgpack.packb(value, unicode_errors="surrogatepass")
+
+
+# ---- what waits for an answer: its commands, and what the answers mean for the publisher ---------------------------
+
+
+class Event:
+    """An event, packed."""
+
+    def __init__(self, item, worker_id):
+        self.sid, self.lua_key, self.ends = item.sid, item.lua_key, item.ends
+        self.packed = item.packed(worker_id)
+
+    def commands(self, contract, by_sha):
+        return contract.event(self, by_sha)
+
+    def answered(self, publisher, answers):
+        publisher.on_event(answers[0])
+
+
+class Beat:
+    """The worker's state at one moment, to be told."""
+
+    def __init__(self, queue=0, sid=None, prompt_id=None):
+        self.queue, self.sid, self.prompt_id = queue, sid, prompt_id
+
+    def changed(self, change):
+        """The state after this change."""
+        if change.key == QUEUE:
+            return Beat(change.value, self.sid, self.prompt_id)
+        return Beat(self.queue, *change.value)
+
+    def commands(self, contract, _by_sha):
+        return contract.heartbeat(self)
+
+    def answered(self, publisher, answers):
+        publisher.on_heartbeat(answers)
+
+
+class Listeners:
+    """The question whether relays listen for these sessions."""
+
+    def __init__(self, sids):
+        self.sids = sids
+
+    def commands(self, contract, _by_sha):
+        return contract.listeners(self.sids)
+
+    def answered(self, publisher, answers):
+        publisher.on_listeners(self.sids, answers[0])
+
+
+class Change:
+    """An item of the outbox: a part of the worker's state has changed, and is told in order with the events."""
+
+    sid, size = None, 200
+
+    def __init__(self, key, value):
+        self.key, self.value = key, value
+
+
+def is_error(answer):
+    return isinstance(answer, redis.ResponseError)
+
+
+def is_noscript(answer):
+    """Redis does not know the script, and did nothing."""
+    return isinstance(answer, redis.exceptions.NoScriptError)
