@@ -58,7 +58,8 @@ class Node:
     def absent(self):
         if not shutil.which("node"):
             return "there is no node"
-        return not os.path.exists(os.path.join(INSTALLED, "node", "stamp")) and "ioredis and @msgpack/msgpack are not installed"
+        there = os.path.exists(os.path.join(INSTALLED, "node", "stamp"))
+        return None if there else "ioredis and @msgpack/msgpack are not installed"
 
     def command(self, folder, text):
         os.symlink(os.path.join(INSTALLED, "node", "node_modules"), os.path.join(folder, "node_modules"))
@@ -71,7 +72,8 @@ class Go:
     def absent(self):
         if not shutil.which("go"):
             return "there is no go"
-        return not os.path.exists(os.path.join(INSTALLED, "go", "stamp")) and "go-redis and msgpack are not installed"
+        there = os.path.exists(os.path.join(INSTALLED, "go", "stamp"))
+        return None if there else "go-redis and msgpack are not installed"
 
     def command(self, folder, text):
         written(folder, "main.go", text)
@@ -180,7 +182,7 @@ class Commands:
     """What is sent over TCP: by the program, for everything else here has the unix socket."""
 
     def __init__(self, redis_server):
-        self.seen = []
+        self.seen, self.scripts, self.redis = [], [], redis_server
         self.monitor = redis_server.client.monitor()
         self.monitor.__enter__()
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -191,14 +193,29 @@ class Commands:
             words = command["command"].split(" ")
             if words[:2] == ["ECHO", "end"]:
                 return
-            if command["client_type"] == "tcp" and words[0].upper() in ("HSET", "HDEL", "PEXPIRE", "PUBLISH"):
-                self.seen.append(f"{words[0].upper()} {words[1]}")
+            if command["client_type"] == "tcp":
+                self._note(words[0].upper(), "".join(words[1:2]), command["command"])
 
-    def stop(self, redis_server):
-        redis_server.client.echo("end")
-        self.thread.join(RUN_S)
-        self.monitor.__exit__(None, None, None)
+    def _note(self, name, key, text):
+        if name in ("HSET", "HDEL", "PEXPIRE", "PUBLISH"):
+            self.seen.append(f"{name} {key}")
+        elif name in ("EVAL", "EVALSHA"):
+            self.scripts.append(text.rsplit(f" {TTL_MS} 4096 ", 1)[1])  # conflation key and whether a prompt ends
+
+    def stop(self):
+        """All that was sent before."""
+        if self.thread.is_alive():
+            self.redis.client.echo("end")
+            self.thread.join(RUN_S)
+            self.monitor.__exit__(None, None, None)
         return self.seen
+
+
+@pytest.fixture
+def commands(redis_server):
+    made = Commands(redis_server)
+    yield made
+    made.stop()
 
 
 @pytest.fixture
@@ -301,10 +318,10 @@ def has_left(messages):
 # ---- as it stands on the page ---------------------------------------------------------------------------------------
 
 def test_an_example_gives_clients_its_run_frame_by_frame_and_leaves_it_in_the_log(language, folder, redis_server, relay,
-                                                                                 connect, listener):
+                                                                                 connect, listener, commands):
     command = language.command(folder, only(blocks(language.fence), f"blocks in {language.fence}"))
     flagged, plain = connect(True), connect(False)
-    commands, began_ms = Commands(redis_server), int(time.time() * 1000)
+    began_ms = int(time.time() * 1000)
     run(command, folder, RUN_S, {"REDIS_URL": redis_server.tcp_url})
     listener.wait(has_left, "goodbye")
     for client in flagged, plain:
@@ -313,7 +330,8 @@ def test_an_example_gives_clients_its_run_frame_by_frame_and_leaves_it_in_the_lo
     prompt = check_frames(language, told(flagged), with_metadata, began_ms)
     assert check_frames(language, told(plain), without_metadata, began_ms) == prompt
     check_kept(redis_server, language, prompt, [told(flagged)[i]["data"]["timestamp"] for i in (0, 6)])
-    check_liveness(listener.messages, commands.stop(redis_server), prompt, began_ms)
+    check_liveness(listener.messages, commands.stop(), prompt, began_ms)
+    assert commands.scripts[-7:] == [" 0", " 0", f"progress {prompt} 3 0", "preview 3 0", " 0", " 1", " 1"]
     assert redis_server.client.hgetall("comfy:workers") == {}
     assert relay.dropped() == {}
     end = next(i for i, f in enumerate(text_frames(flagged)) if f["data"].get("node", "") is None)
