@@ -79,7 +79,7 @@ def url_of(text):
     url = f"{'unix' if is_unix else scheme}://{rest}"
     try:
         parts = urlsplit(url)
-        good = is_path(parts.path) if is_unix else is_address(parts)
+        good = is_path(parts) if is_unix else is_address(parts)
     except ValueError:
         good = False
     if not good:
@@ -87,8 +87,10 @@ def url_of(text):
     return url
 
 
-def is_path(path):
-    return path.startswith("/") and 1 < len(os.fsencode(unquote(path))) <= PATH_BYTES
+def is_path(parts):
+    """Of a unix socket: no host, and as long as the system takes it."""
+    is_local = not parts.netloc.rpartition("@")[2]
+    return is_local and 1 < len(os.fsencode(unquote(parts.path))) <= PATH_BYTES
 
 
 def is_address(parts):
