@@ -1,4 +1,5 @@
 """The queue number and the workers behind it."""
+import contextlib
 import json
 import os
 import signal
@@ -6,6 +7,7 @@ import time
 
 import msgpack
 import pytest
+from farm import HOLD_AT, Worker, check_told_once, events_of
 from recording import is_prompt_end, is_status, queue_number
 from servers import ROOT, Relay, until
 
@@ -143,10 +145,13 @@ def test_worker_that_leaves_in_good_order_takes_its_share_along(quick, connect, 
     publisher.heartbeat("w1", queue_remaining=3, sid="s", prompt_id="p")
     publisher.heartbeat("w2", queue_remaining=1)
     wait_number(client, 4)
+    publisher.emit("execution_success", {"prompt_id": "p"}, "s", worker="w1")
     publisher.gone("w1")
     wait_number(client, 1)
     assert quick.metric("workers") == 1
-    assert errors(client) == [], "it was not lost"
+    publisher.emit("mark", None, "s")
+    client.wait_for('{"type":"mark"')
+    assert errors(client) == [] and quick.metric("lost_workers_total") == 0, "it was not lost"
 
 
 # ---- loss --------------------------------------------------------------------------------------------------------
@@ -293,6 +298,198 @@ def test_worker_that_never_sent_a_heartbeat_is_never_lost(redis_server, connect,
         publisher.heartbeat("w1", queue_remaining=1)
         until(lambda: relay.metric("lost_workers_total") == 1, "the other one to be lost")
         wait_number(client, 3)
+
+
+# ---- workers that are processes ------------------------------------------------------------------------------------
+
+@pytest.fixture
+def start_worker(redis_server):
+    """start_worker(name) -> Worker; all are killed at the end."""
+    workers = []
+
+    def start_one(name):
+        workers.append(Worker(redis_server, name))
+        return workers[-1]
+
+    yield start_one
+    for w in workers:
+        w.kill()
+
+
+@pytest.fixture
+def pair(redis_server):
+    """pair(**options) -> two relays."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: [stack.enter_context(Relay(redis_server, **options)) for _ in range(2)]
+
+
+def in_mid_prompt(worker, sid, prompt, *seen_by):
+    """It runs, and has told of a node."""
+    worker.run(sid, prompt, HOLD_AT)
+    assert worker.wait_told("held") == prompt
+    told = f"<{sid}|{prompt}|2>"
+    for client in seen_by:
+        client.wait_for(told)
+    return worker
+
+
+def settle(publisher, clients, relays):
+    """Whatever else could come has come."""
+    for r in relays * 5:  # turns of each loop, and of Redis
+        r.get("/live")
+        publisher.client.ping()
+    mark = f"mark-{time.monotonic()}"
+    publisher.emit(mark, None)
+    for c in clients:
+        c.wait_for(mark)
+
+
+def wait_ended(client, prompt):
+    """The time when it was told."""
+    end = '{"type":"executing","data":{"node":null,"prompt_id":"%s"}}' % prompt
+    return client.times[client.wait_for(end)]
+
+
+def test_killed_workers_session_is_told_once_within_the_timeout_and_a_second(pair, connect, publisher, start_worker):
+    relays = pair(worker__timeout="1s")
+    client, twin = connect("s", to=relays[0]), connect("t", to=relays[1])
+    others = [connect(f"other-{i}", to=relays[i % 2]) for i in range(6)]
+    in_mid_prompt(start_worker("survivor"), "t", "q", twin)
+    worker = in_mid_prompt(start_worker("w1"), "s", "p", client).run("s", "next").run("s", "last")
+    for c in (client, twin, *others):
+        wait_number(c, 4)
+    before = [len(numbers(c)) for c in others]
+
+    killed_at = time.monotonic()
+    worker.kill()
+    took = wait_ended(client, "p") - killed_at
+    settle(publisher, [client, twin, *others], relays)
+
+    assert took < 2, f"{took:.2f} s with a timeout of 1 s"
+    check_told_once(client, "p")
+    end = next(i for i, m in enumerate(client.messages) if is_prompt_end(m))
+    assert is_status(client.messages[end - 1]) and numbers(client)[-1] == 1
+    assert [numbers(c)[n:] for c, n in zip(others, before)] == [[1]] * len(others), "one status each corrects the total"
+    assert [errors(c) for c in (twin, *others)] == [[]] * 7
+    assert [r.metric("lost_workers_total") for r in relays] == [1, 1]
+
+
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_loss_is_told_once_whichever_relay_of_a_pair_publishes_it(pair, connect, publisher, start_worker, stopped):
+    """The other one is stopped until the end is published, and then finds out for itself."""
+    relays = pair(worker__timeout="700ms")
+    other = relays[1 - stopped]
+    client = connect("s", to=relays[0])
+    worker = in_mid_prompt(start_worker("w1"), "s", "p", client)
+    for r in relays:
+        r.wait_metric("workers", 1)
+    relays[stopped].signal(signal.SIGSTOP)
+    try:
+        worker.kill()
+        other.wait_log("prompt of a lost worker ended")
+    finally:
+        relays[stopped].signal(signal.SIGCONT)
+    wait_ended(client, "p")
+    until(lambda: all(r.metric("lost_workers_total") == 1 for r in relays), "both to notice the loss")
+    settle(publisher, [client], relays)
+    check_told_once(client, "p")
+    assert "prompt of a lost worker ended" not in relays[stopped].stderr
+    assert numbers(client)[-1] == 0
+
+
+def test_restart_in_mid_prompt_is_told_once_and_at_once(pair, connect, publisher, start_worker):
+    relays = pair(worker__timeout="60s")
+    client = connect("s", to=relays[0])
+    in_mid_prompt(start_worker("w1"), "s", "p", client).kill()
+    start_worker("w1").run("s", "next")
+    wait_ended(client, "p")
+    client.wait_for('"prompt_id":"next","mark":"<s|next|%d>"' % (len(events_of("s", "next")) - 1))
+    settle(publisher, [client], relays)
+    assert [e["prompt_id"] for e in errors(client)] == ["p"], errors(client)
+    ends = [json.loads(m)["data"]["prompt_id"] for m in client.messages if is_prompt_end(m)]
+    assert ends == ["p", "next"], ends
+    assert [r.metric("lost_workers_total") for r in relays] == [1, 1]
+    assert [r.metric("doubled_workers_total") for r in relays] == [0, 0]
+
+
+def test_worker_that_leaves_in_mid_prompt_has_its_session_told_once_and_at_once(pair, connect, publisher, start_worker):
+    """Nobody else would ever end that prompt."""
+    relays = pair(worker__timeout="60s", status__interval="0ms")
+    client, other = connect("s", to=relays[0]), connect("other", to=relays[1])
+    worker = in_mid_prompt(start_worker("w1"), "s", "p", client).run("s", "next")
+    wait_number(other, 2)
+    worker.leave()
+    wait_ended(client, "p")
+    wait_number(other, 0)
+    settle(publisher, [client, other], relays)
+    check_told_once(client, "p")
+    assert numbers(other)[-2:] == [2, 0]
+    assert [r.metric("workers") for r in relays] == [0, 0]
+    assert [r.metric("lost_workers_total") for r in relays] == [0, 0], "it said goodbye"
+
+
+def test_lost_worker_that_lives_after_all_is_known_again_and_its_prompt_is_not_ended_twice(pair, connect, publisher, start_worker):
+    relays = pair(worker__timeout="600ms")
+    client = connect("s", to=relays[0])
+    worker = in_mid_prompt(start_worker("w1"), "s", "p", client)
+    worker.stop()
+    wait_ended(client, "p")
+    until(lambda: all(r.metric("workers") == 0 for r in relays), "both to give it up")
+    worker.wake()
+    until(lambda: all(r.metric("workers") == 1 for r in relays), "both to know it again")
+    wait_number(client, 1)
+    publisher.client.delete("comfy:lost:p")  # as a minute later: only the session's log knows
+    worker.kill()
+    until(lambda: all(r.metric("lost_workers_total") == 2 for r in relays), "both to notice the second loss")
+    wait_number(client, 0)
+    settle(publisher, [client], relays)
+    check_told_once(client, "p")
+
+
+def test_what_a_lost_worker_still_tells_when_it_lives_after_all_arrives(pair, connect, publisher, start_worker):
+    relays = pair(worker__timeout="600ms")
+    client = connect("s", to=relays[0])
+    worker = in_mid_prompt(start_worker("w1"), "s", "p", client)
+    worker.stop()
+    wait_ended(client, "p")
+    worker.wake()
+    worker.go_on()
+    assert worker.wait_told("done") == "p"
+    worker.run("s", "next")
+    client.wait_for('"mark":"<s|next|%d>"' % (len(events_of("s", "next")) - 1))
+    settle(publisher, [client], relays)
+    assert [e["prompt_id"] for e in errors(client)] == ["p"], errors(client)
+    assert client.find('"mark":"<s|p|%d>"' % (len(events_of("s", "p")) - 1)) is not None
+    assert [r.metric("lost_workers_total") for r in relays] == [1, 1]
+
+
+def test_two_processes_with_one_id_end_none_of_each_others_prompts(redis_server, pair, connect, publisher, start_worker):
+    """Their first change looks like a restart; here nobody executes then."""
+    relays = pair(worker__timeout="60s", log__level="info")
+    one, two = connect("s", to=relays[0]), connect("t", to=relays[1])
+    workers = [start_worker("same"), start_worker("same")]
+    with Relay(redis_server, worker__timeout="60s", log__level="info") as late:  # it reads the entry of either
+        relays.append(late)
+        for r in relays:
+            r.wait_metric("doubled_workers_total", 2)
+        known = [r.metric("lost_workers_total") for r in relays]
+        in_mid_prompt(workers[0], "s", "p", one)
+        in_mid_prompt(workers[1], "t", "q", two)
+        seen = [r.metric("doubled_workers_total") for r in relays]
+        for r, n in zip(relays, seen):
+            r.wait_metric("doubled_workers_total", n + 6)
+        for w in workers:
+            w.go_on()
+        one.wait_for('"mark":"<s|p|%d>"' % (len(events_of("s", "p")) - 1))
+        two.wait_for('"mark":"<t|q|%d>"' % (len(events_of("t", "q")) - 1))
+        settle(publisher, [one, two], relays)
+        check_told_once(one, "p", is_lost=False)
+        check_told_once(two, "q", is_lost=False)
+        assert [r.metric("lost_workers_total") for r in relays] == known
+        for r in relays:
+            r.wait_log('msg="two processes have the same worker id" worker=same')
+            assert r.stderr.count("two processes") <= 10, "it is told at a bounded rate"
+            assert r.metric("workers") == 1
 
 
 # ---- the user of the ACL that the documentation names --------------------------------------------------------------
