@@ -163,7 +163,7 @@ includes_are_pure() {
 
 libraries_stay_in_their_folders() {
     local bad=0 rule
-    for rule in 'wslay/:adapters/websocket' 'hiredis/:adapters/redis' 'msgpack:adapters/msgpack' 'uv\.h:adapters|main\.c'; do
+    for rule in 'wslay/:adapters/websocket' 'hiredis/:adapters/(redis|publisher)/' 'msgpack:adapters/(msgpack|publisher)/' 'uv\.h:adapters|main\.c'; do
         grep -rnE "^#[[:space:]]*include <${rule%%:*}" --include='*.[ch]' "$ROOT"/main.c "$ROOT"/relay "$ROOT"/config "$ROOT"/adapters |
             grep -vE "^$ROOT/(${rule#*:})" && bad=1
     done

@@ -3,5 +3,6 @@
 #define REDIS_PUBLISH_H
 
 extern const char publish_lua[];
+extern const char publish_lua_sha1[]; /* in hexadecimal digits, as EVALSHA has it */
 
 #endif

@@ -1,0 +1,40 @@
+/* The desk: publishers, and waiting for whatever comes first: Redis, a time, standard input, a signal to stop. Says what
+ * goes wrong, each thing once until another does. */
+#ifndef COMMAND_DESK_H
+#define COMMAND_DESK_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "adapters/publisher/comfy_publisher.h"
+#include "adapters/publisher/command/arguments.h"
+
+#define DESK_GOODBYE_MS 2000
+
+struct desk {
+    struct comfy_publisher **publishers;     /* owned */
+    char (*said)[COMFY_PUBLISHER_WHY_BYTES]; /* owned; of each, what was last said of it */
+    struct pollfd *waits;                    /* owned; for each publisher, the signals, standard input */
+    size_t count;
+    int signals; /* a signalfd */
+    bool is_stopped;
+};
+
+/* Opens a publisher for each worker. 0, or -1: said why; in any case desk_close() follows. */
+int desk_open(struct desk *d, const struct arguments *a);
+/* 0, or -1: something was not published within the time, and that was said. */
+int desk_close(struct desk *d, unsigned timeout_ms);
+
+/* Waits until `when_ms` (UINT64_MAX: for ever) at the latest, doing what the publishers have to do. With `reads_input` also
+ * until standard input has something: then the result is true. */
+bool desk_wait(struct desk *d, uint64_t when_ms, bool reads_input);
+
+/* Says what a publisher's last call failed for; `where` it was, a text to begin with. */
+void desk_complain(struct desk *d, size_t publisher, const char *where);
+
+uint64_t desk_now_ms(void);
+uint64_t desk_unix_ms(void);
+
+#endif

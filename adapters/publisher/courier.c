@@ -1,0 +1,313 @@
+#include "adapters/publisher/courier.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "adapters/redis/publish.h"
+
+#define PIECES          64
+#define BACK_OFF_MS     50
+#define BACK_OFF_MAX_MS 1000
+
+void courier_init(struct courier *c, const struct courier_config *config)
+{
+    *c = (struct courier){.config = config, .connection = CONNECTION_CLOSED, .back_off_ms = BACK_OFF_MS};
+    backlog_init(&c->greeting);
+    backlog_init(&c->backlog);
+}
+
+void courier_deinit(struct courier *c)
+{
+    connection_close(&c->connection);
+    backlog_deinit(&c->greeting);
+    backlog_deinit(&c->backlog);
+}
+
+/* Half of it to all of it. */
+static uint64_t with_jitter(uint64_t ms)
+{
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+        random = 0;
+    return ms / 2 + random % (ms / 2 + 1);
+}
+
+/* Gives the connection up. */
+static void leave(struct courier *c, uint64_t now_ms, const char *because)
+{
+    const struct redis_url *url = &c->config->url;
+    if (url->is_unix)
+        snprintf(c->why, sizeof c->why, "Redis at %.120s: %.100s", url->host, because);
+    else
+        snprintf(c->why, sizeof c->why, "Redis at %.100s:%u: %.100s", url->host, url->port, because);
+    connection_close(&c->connection);
+    backlog_deinit(&c->greeting);
+    backlog_rewind(&c->backlog);
+    c->must_load = false;
+    c->state = COURIER_AWAY;
+    c->retry_ms = now_ms + with_jitter(c->back_off_ms);
+    c->back_off_ms = c->back_off_ms * 2 < BACK_OFF_MAX_MS ? c->back_off_ms * 2 : BACK_OFF_MAX_MS;
+}
+
+static void leave_for(struct courier *c, uint64_t now_ms, int error)
+{
+    leave(c, now_ms, error == -EPIPE ? "it has closed the connection" : strerror(-error));
+}
+
+/* The greeting */
+
+static bool greet_with(struct courier *c, const struct span *args, size_t count)
+{
+    struct post *post = post_new(args, count);
+    if (!post)
+        return false;
+    backlog_add(&c->greeting, post);
+    return true;
+}
+
+static bool add_auth(struct courier *c)
+{
+    const char *user = c->config->url.user, *password = c->config->password;
+    if (!password)
+        return true;
+    struct span named[] = {span_str("AUTH"), span_str(user ? user : ""), span_str(password)};
+    struct span unnamed[] = {span_str("AUTH"), span_str(password)};
+    return user ? greet_with(c, named, 3) : greet_with(c, unnamed, 2);
+}
+
+static bool add_select(struct courier *c)
+{
+    char database[16];
+    if (c->config->url.database == 0)
+        return true;
+    snprintf(database, sizeof database, "%u", c->config->url.database);
+    struct span args[] = {span_str("SELECT"), span_str(database)};
+    return greet_with(c, args, 2);
+}
+
+static bool add_script(struct courier *c)
+{
+    struct span args[] = {span_str("SCRIPT"), span_str("LOAD"), span_str(publish_lua)};
+    return greet_with(c, args, 3);
+}
+
+static void on_connection(struct courier *c, uint64_t now_ms)
+{
+    c->state = COURIER_GREETING;
+    c->connections++;
+    if (!add_auth(c) || !add_select(c) || !add_script(c))
+        leave_for(c, now_ms, -ENOMEM);
+}
+
+static void load_again(struct courier *c, uint64_t now_ms)
+{
+    c->must_load = false;
+    backlog_rewind(&c->backlog);
+    c->state = COURIER_GREETING;
+    if (!add_script(c))
+        leave_for(c, now_ms, -ENOMEM);
+}
+
+static void connect_to_redis(struct courier *c, uint64_t now_ms)
+{
+    char why[COURIER_WHY_BYTES];
+    if (now_ms < c->retry_ms)
+        return;
+    c->moved_ms = now_ms;
+    if (connection_open(&c->connection, &c->config->url, why, sizeof why) < 0)
+        leave(c, now_ms, why);
+    else
+        c->state = COURIER_CONNECTING;
+}
+
+static void check_connecting(struct courier *c, uint64_t now_ms)
+{
+    int made = connection_is_made(&c->connection);
+    if (made < 0)
+        leave_for(c, now_ms, made);
+    else if (made > 0)
+        on_connection(c, now_ms);
+    else if (now_ms - c->moved_ms >= c->config->connect_timeout_ms)
+        leave_for(c, now_ms, -ETIMEDOUT);
+}
+
+/* Answers */
+
+/* Redis has not done what it was asked, and will in a while. */
+static bool is_not_done(const redisReply *reply)
+{
+    static const char *const words[] = {"LOADING ", "BUSY ", "MASTERDOWN ", "TRYAGAIN ", "NOAUTH "};
+    struct span text = span_of(reply->str, reply->len);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (span_starts_with(text, words[i]))
+            return true;
+    return false;
+}
+
+static void note_error(struct courier *c, const redisReply *reply)
+{
+    c->errors++;
+    snprintf(c->why, sizeof c->why, "Redis answered: %.200s", reply->str);
+}
+
+static void on_answer(struct courier *c, const redisReply *reply, uint64_t now_ms)
+{
+    bool is_error = reply->type == REDIS_REPLY_ERROR;
+    if (is_error && is_not_done(reply)) {
+        leave(c, now_ms, reply->str);
+        return;
+    }
+    if (is_error && span_starts_with(span_of(reply->str, reply->len), "NOSCRIPT")) {
+        c->must_load = true;
+        backlog_pass(&c->backlog);
+        return;
+    }
+    if (is_error)
+        note_error(c, reply);
+    c->published += c->backlog.answering->is_event;
+    backlog_done(&c->backlog);
+}
+
+static void on_greeted(struct courier *c, const redisReply *reply, uint64_t now_ms)
+{
+    if (reply->type == REDIS_REPLY_ERROR) {
+        leave(c, now_ms, reply->str);
+        return;
+    }
+    backlog_done(&c->greeting);
+    if (!backlog_is_empty(&c->greeting))
+        return;
+    c->state = COURIER_AT_WORK;
+    c->back_off_ms = BACK_OFF_MS;
+}
+
+static struct backlog *at_hand(struct courier *c)
+{
+    return c->state == COURIER_GREETING ? &c->greeting : &c->backlog;
+}
+
+static void on_reply(struct courier *c, const redisReply *reply, uint64_t now_ms)
+{
+    const struct backlog *b = at_hand(c);
+    if (!b->answering ||
+        b->answering == b->next) /* it answers what it was not asked: a protocol error, or a farewell */
+        leave(c, now_ms, reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer to nothing");
+    else if (c->state == COURIER_GREETING)
+        on_greeted(c, reply, now_ms);
+    else
+        on_answer(c, reply, now_ms);
+}
+
+/* Bytes */
+
+static bool is_connected(const struct courier *c)
+{
+    return c->state >= COURIER_GREETING;
+}
+
+/* True when some were taken. */
+static bool write_some(struct courier *c, uint64_t now_ms)
+{
+    struct iovec pieces[PIECES];
+    struct backlog *b = at_hand(c);
+    size_t count = backlog_gather(b, pieces, PIECES, c->must_load);
+    if (count == 0)
+        return false;
+    bool is_waited_for =
+        backlog_is_in_flight(b) && b->sent == 0; /* else Redis takes what it was slow to take */
+    ssize_t n = connection_write(&c->connection, pieces, count);
+    if (n < 0) {
+        leave_for(c, now_ms, (int)n);
+        return false;
+    }
+    if (n > 0 && !is_waited_for)
+        c->moved_ms = now_ms;
+    backlog_sent(b, (size_t)n);
+    return n > 0;
+}
+
+static void take_replies(struct courier *c, uint64_t now_ms)
+{
+    redisReply *reply = NULL;
+    while (is_connected(c)) {
+        int error = connection_reply(&c->connection, &reply);
+        if (error < 0)
+            leave_for(c, now_ms, error);
+        if (error < 0 || !reply)
+            return;
+        on_reply(c, reply, now_ms);
+        freeReplyObject(reply);
+    }
+}
+
+/* True when some have come. */
+static bool read_some(struct courier *c, uint64_t now_ms)
+{
+    ssize_t n = connection_read(&c->connection);
+    if (n < 0)
+        leave_for(c, now_ms, (int)n);
+    if (n <= 0)
+        return false;
+    c->moved_ms = now_ms;
+    take_replies(c, now_ms);
+    return true;
+}
+
+static void check_silence(struct courier *c, uint64_t now_ms)
+{
+    if (backlog_is_in_flight(at_hand(c)) && now_ms - c->moved_ms >= c->config->answer_timeout_ms)
+        leave(c, now_ms, "it does not answer");
+}
+
+static void work(struct courier *c, uint64_t now_ms)
+{
+    bool has_moved = true;
+    while (has_moved && is_connected(c)) {
+        has_moved = write_some(c, now_ms);
+        if (is_connected(c))
+            has_moved |= read_some(c, now_ms);
+        if (c->must_load && !backlog_is_in_flight(&c->backlog)) {
+            load_again(c, now_ms);
+            has_moved = true;
+        }
+    }
+    if (is_connected(c))
+        check_silence(c, now_ms);
+}
+
+void courier_turn(struct courier *c, uint64_t now_ms)
+{
+    if (c->state == COURIER_AWAY)
+        connect_to_redis(c, now_ms);
+    if (c->state == COURIER_CONNECTING)
+        check_connecting(c, now_ms);
+    if (is_connected(c))
+        work(c, now_ms);
+}
+
+static int left(uint64_t when_ms, uint64_t now_ms)
+{
+    uint64_t ms = when_ms > now_ms ? when_ms - now_ms : 0;
+    return ms < INT_MAX ? (int)ms : INT_MAX;
+}
+
+int courier_wants(const struct courier *c, uint64_t now_ms, int *fd, short *events)
+{
+    const struct backlog *b = c->state == COURIER_GREETING ? &c->greeting : &c->backlog;
+    *fd = connection_fd(&c->connection);
+    *events = POLLIN;
+    if (c->state == COURIER_AWAY)
+        return left(c->retry_ms, now_ms);
+    if (c->state == COURIER_CONNECTING) {
+        *events = POLLOUT;
+        return left(c->moved_ms + c->config->connect_timeout_ms, now_ms);
+    }
+    if (backlog_has_unsent(b) && (!c->must_load || b->sent > 0))
+        *events |= POLLOUT;
+    return backlog_is_in_flight(b) ? left(c->moved_ms + c->config->answer_timeout_ms, now_ms) : -1;
+}
