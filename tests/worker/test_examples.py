@@ -21,6 +21,7 @@ from servers import PUBLISH_LUA, ROOT, Redis, Relay, until  # noqa: E402
 from ws import Client  # noqa: E402
 
 PAGE = os.path.join(ROOT, "adapters", "EXAMPLES.md")
+CONTRACT = os.path.join(ROOT, "adapters", "WORKERS.md")
 README = os.path.join(ROOT, "README.md")
 CLAIMS = os.path.join(HERE, "examples")
 INSTALLED = os.environ.get("EXAMPLES") or os.path.join(ROOT, "tests", ".work", "examples")
@@ -123,6 +124,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def redis_server():
+    """One that knows no script yet."""
     server = Redis()
     yield server
     server.stop()
@@ -390,6 +392,24 @@ def test_an_example_keeps_its_session_alive_while_a_node_computes(language, fold
     listener.wait(has_left, "goodbye")
     assert redis_server.client.hgetall("comfy:workers") == {}
     assert len({b["boot"] for b in beats(listener.messages)[:-1]}) == 1
+
+
+# ---- the user of the ACL that the contract names --------------------------------------------------------------------
+
+def documented_rules(password):
+    with open(CONTRACT, encoding="utf-8") as f:
+        line = only([line for line in f if line.startswith("    ACL SETUSER worker ")], "users for workers")
+    return line.replace("PASSWORD", password).split()[3:]
+
+
+def test_documented_acl_is_enough_for_an_example(language, folder, redis_server, listener):
+    redis_server.client.execute_command("ACL", "SETUSER", "worker", *documented_rules("secret"))
+    url = redis_server.tcp_url.replace("://", "://worker:secret@")
+    run(language.command(folder, only(blocks(language.fence), "blocks")), folder, RUN_S, {"REDIS_URL": url})
+    listener.wait(has_left, "goodbye")
+    assert redis_server.client.xlen("comfy:sid:{demo}:log") == 5
+    refused = {entry["object"] for entry in redis_server.client.acl_log()}
+    assert refused == ({"info"} if language.name == "node" else set()), "ioredis looks whether Redis is loading"
 
 
 # ---- what the page says of the languages ----------------------------------------------------------------------------
