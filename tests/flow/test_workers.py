@@ -452,6 +452,7 @@ def test_what_a_lost_worker_still_tells_when_it_lives_after_all_arrives(pair, co
     worker = in_mid_prompt(start_worker("w1"), "s", "p", client)
     worker.stop()
     wait_ended(client, "p")
+    until(lambda: all(r.metric("workers") == 0 for r in relays), "both to give it up")
     worker.wake()
     worker.go_on()
     assert worker.wait_told("done") == "p"

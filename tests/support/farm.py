@@ -74,7 +74,8 @@ class Seat:
         self.at = dict.fromkeys(prompts, -1)  # the number of the newest event seen
         self.story = types.SimpleNamespace(kept=[p for p in prompts for _, is_kept in self.events[p] if is_kept])
         self.frames = self.kept = self.repeats = self.foreign = self.ended = 0
-        self.numbers, self.queue, self.marks, self.before = [], None, 0, b""
+        self.numbers, self.queue, self.marks = [], None, 0
+        self.done, self.status_at = {}, 0  # the frames that told of a prompt's success, and of the queue
 
     @property
     def has_all(self):
@@ -90,12 +91,11 @@ class Seat:
             self.take(found[1], found[2], int(found[3]), payload)
         else:
             self.own(payload)
-        self.before = payload
 
     def own(self, payload):
         text = payload.decode("latin-1")
         if is_status(text):
-            self.queue = queue_number(text)
+            self.queue, self.status_at = queue_number(text), self.frames
         elif text.startswith('{"type":"feature_flags",'):
             self.is_answered = True
         elif text.startswith('{"type":"test.mark",'):
@@ -115,6 +115,8 @@ class Seat:
         missing = [i for i in range(last + 1, number) if events[i][1]]
         if missing or number <= last:
             self.fault(f"event {number} of {prompt} comes after {last}; missing are {missing}")
+        if number == len(events) - 2:
+            self.done[prompt] = self.frames
         if number == len(events) - 1:
             self.end(prompt)
         self.at[prompt], self.kept = number, self.kept + is_kept
@@ -122,8 +124,8 @@ class Seat:
 
     def end(self, prompt):
         self.ended += 1
-        if not is_status(self.before.decode("latin-1")):
-            self.fault(f"no status before the end of {prompt}, but {self.before[:80]!r}")
+        if self.status_at < self.done.get(prompt, 0):
+            self.fault(f"no status before the end of {prompt}, the last is frame {self.status_at} of {self.frames}")
 
 
 # ---- the worker: its process ---------------------------------------------------------------------------------------
