@@ -13,6 +13,7 @@ import time
 
 import msgpack
 import pytest
+import redis
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
@@ -120,6 +121,12 @@ def folder(tmp_path):
     return str(tmp_path)
 
 
+@pytest.fixture
+def program(language, folder):
+    """How to run the example as it stands. It may take a while to build, so it comes first."""
+    return language.command(folder, only(blocks(language.fence), f"blocks in {language.fence}"))
+
+
 # ---- the relay, its clients, and who looks at Redis -----------------------------------------------------------------
 
 @pytest.fixture
@@ -185,7 +192,7 @@ class Commands:
 
     def __init__(self, redis_server):
         self.seen, self.scripts, self.redis = [], [], redis_server
-        self.monitor = redis_server.client.monitor()
+        self.monitor = redis.Redis(unix_socket_path=redis_server.path, socket_timeout=None).monitor()
         self.monitor.__enter__()
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
@@ -319,12 +326,11 @@ def has_left(messages):
 
 # ---- as it stands on the page ---------------------------------------------------------------------------------------
 
-def test_an_example_gives_clients_its_run_frame_by_frame_and_leaves_it_in_the_log(language, folder, redis_server, relay,
-                                                                                 connect, listener, commands):
-    command = language.command(folder, only(blocks(language.fence), f"blocks in {language.fence}"))
+def test_an_example_gives_clients_its_run_frame_by_frame_and_leaves_it_in_the_log(language, program, folder, redis_server,
+                                                                                 relay, connect, listener, commands):
     flagged, plain = connect(True), connect(False)
     began_ms = int(time.time() * 1000)
-    run(command, folder, RUN_S, {"REDIS_URL": redis_server.tcp_url})
+    run(program, folder, RUN_S, {"REDIS_URL": redis_server.tcp_url})
     listener.wait(has_left, "goodbye")
     for client in flagged, plain:
         client.wait(lambda c=client: len(told(c)) >= 8 and queue_numbers(c)[-1] == "#0", "the end of the run")
@@ -373,10 +379,14 @@ def quicker(language):
     return "".join(lines[:at] + [wait + "\n"] + lines[at:])
 
 
-def test_an_example_keeps_its_session_alive_while_a_node_computes(language, folder, redis_server, listener):
-    command = language.command(folder, quicker(language))
+@pytest.fixture
+def quick_program(language, folder):
+    return language.command(folder, quicker(language))
+
+
+def test_an_example_keeps_its_session_alive_while_a_node_computes(quick_program, folder, redis_server, listener):
     log = "comfy:sid:{demo}:log"
-    program = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    process = subprocess.Popen(quick_program, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                env={**os.environ, "REDIS_URL": redis_server.tcp_url})
     try:
         until(lambda: redis_server.client.xlen(log) == 3, "the events before the pause")
@@ -384,11 +394,11 @@ def test_an_example_keeps_its_session_alive_while_a_node_computes(language, fold
         seen = len(beats(listener.messages))
         listener.wait(lambda m: len(beats(m)) >= seen + 3, "heartbeats")
         until(lambda: redis_server.client.pttl(log) > 250_000, "the log to be renewed")
-        said, _ = program.communicate(b"\n", RUN_S)
+        said, _ = process.communicate(b"\n", RUN_S)
     finally:
-        program.kill()
-        program.wait()
-    assert program.returncode == 0, said.decode()
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, said.decode()
     listener.wait(has_left, "goodbye")
     assert redis_server.client.hgetall("comfy:workers") == {}
     assert len({b["boot"] for b in beats(listener.messages)[:-1]}) == 1
@@ -402,10 +412,10 @@ def documented_rules(password):
     return line.replace("PASSWORD", password).split()[3:]
 
 
-def test_documented_acl_is_enough_for_an_example(language, folder, redis_server, listener):
+def test_documented_acl_is_enough_for_an_example(language, program, folder, redis_server, listener):
     redis_server.client.execute_command("ACL", "SETUSER", "worker", *documented_rules("secret"))
     url = redis_server.tcp_url.replace("://", "://worker:secret@")
-    run(language.command(folder, only(blocks(language.fence), "blocks")), folder, RUN_S, {"REDIS_URL": url})
+    run(program, folder, RUN_S, {"REDIS_URL": url})
     listener.wait(has_left, "goodbye")
     assert redis_server.client.xlen("comfy:sid:{demo}:log") == 5
     refused = {entry["object"] for entry in redis_server.client.acl_log()}
