@@ -1,6 +1,5 @@
 """One connection to Redis, used command by command: so it is always known which ones were answered."""
 import inspect
-import socket
 from urllib.parse import quote
 
 import redis
@@ -8,9 +7,8 @@ from redis import connection as redis_connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-ANSWER_S = 12  # below the relays' worker.timeout; a Redis that hangs for less loses and doubles nothing
+ANSWER_S = 10  # below the relays' worker.timeout; a Redis that hangs for less doubles no event
 CONNECT_S = 2
-DEAD_PEER_MS = 5000
 OF_THE_URL = ("host", "port", "path", "db", "username", "password", "connection_class")
 
 
@@ -102,8 +100,6 @@ def fixed_options(make):
         options["driver_info"] = None
     elif "lib_name" in known:
         options.update(lib_name=None, lib_version=None)
-    if "socket_keepalive" in known:
-        options.update(socket_keepalive=True, socket_keepalive_options=keepalive())
     return {name: value for name, value in options.items() if name in known}
 
 
@@ -116,12 +112,6 @@ def known_options(make):
         if not any(a.kind is a.VAR_KEYWORD for a in arguments.values()):
             break
     return names
-
-
-def keepalive():
-    """A peer that has vanished is noticed long before ANSWER_S, one that merely hangs is not cut off."""
-    name = getattr(socket, "TCP_USER_TIMEOUT", None)
-    return {} if name is None else {name: DEAD_PEER_MS}
 
 
 def secrets_of(password):

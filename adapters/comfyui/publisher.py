@@ -113,7 +113,7 @@ class Publisher:
             self._hurry.ring()
         if self._ended.wait(self._deadline - time.monotonic()):
             self._ended.ring()  # for whoever else waits
-            self._undo()
+        self._undo()
 
     # -- on the background thread
 
