@@ -14,9 +14,9 @@ import inspect
 import sys
 import threading
 
-from .event import PREVIEW_WITH_METADATA, UNENCODED_PREVIEW, copied
+from .event import PREVIEW_WITH_METADATA, UNENCODED_PREVIEW, Refused, copied
 from .notes import Rarely
-from .scope import NOBODY, Scope, session
+from .scope import FOR_ALL, NOBODY, Scope, session
 
 MARK = "_comfy_relay"  # on a server that is hooked, whichever copy of the extension has done it
 FLAG = "supports_preview_metadata"
@@ -94,21 +94,18 @@ class Tap:
         addressee = self.scope.addressee(event, sid)
         if addressee == NOBODY or event == UNENCODED_PREVIEW and self._is_published(data):
             return
-        self.publisher.put(copied(event, data, addressee, self._worker_id))
+        item = copied(event, data, addressee, self._worker_id)
+        remaining = queue_remaining(data) if event == FOR_ALL else None
+        self.publisher.put(item)
         if event == PREVIEW_WITH_METADATA:
             self.here.previewed = data[0]
-        elif event == "status":
-            self._tell_queue(data)
+        elif remaining is not None:
+            self.publisher.queue_is(remaining)
 
     def _is_published(self, picture):
         """ComfyUI raises a preview for clients without the flag just after the same one with metadata."""
         previewed, self.here.previewed = self.here.previewed, None
         return picture is previewed
-
-    def _tell_queue(self, status):
-        remaining = status["status"]["exec_info"]["queue_remaining"]
-        if isinstance(remaining, int):
-            self.publisher.queue_is(int(remaining))
 
     def _drop(self, event, error):
         """Counts, and says so now and then; not from inside the log."""
@@ -133,6 +130,17 @@ class Tap:
         with self._lock:
             self._running.remove(run)
             self.publisher.executes(*(self._running[-1] if self._running else (None, None)))
+
+
+def queue_remaining(status):
+    """How many prompts wait or run. Refused for a `status` that does not tell: it breaks the contract."""
+    try:
+        remaining = status["status"]["exec_info"]["queue_remaining"]
+    except (TypeError, KeyError, IndexError):
+        remaining = None
+    if not isinstance(remaining, int) or isinstance(remaining, bool):
+        raise Refused("a status without queue_remaining")
+    return int(remaining)
 
 
 def hook_send_sync(server, tap):
@@ -283,7 +291,7 @@ class Subscribers(collections.abc.Mapping):
 
     def _watch(self, sids):
         self._watched = {sid for sid in sids if session(sid) != NOBODY}
-        self._silent_since = {sid: n for sid, n in self._silent_since.items() if sid in self._watched}
+        self._silent_since = {sid: n for sid, n in self._silent_since.copy().items() if sid in self._watched}
         self._publisher.watch(self._watched)
 
 

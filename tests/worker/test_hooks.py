@@ -215,6 +215,23 @@ def test_a_picture_that_is_sent_again_is_published_again(recorder):
     assert [k for k in kinds(recorder) if k in (2, 4)] == [4, 4, 4, 2, 2]
 
 
+def test_a_picture_that_is_only_equal_to_a_preview_is_published(recorder):
+    def node(step):
+        step.send(4, (PICTURE, {}))
+        step.send(2, (PICTURE[0], PICTURE[1].copy(), PICTURE[2]))
+    with Hooked(recorder) as comfy:
+        comfy.run({"1": node}, client_id="me")
+    assert recorder.addressed(2, 4) == [(4, "me"), (2, "me")]
+
+
+def test_last_preview_is_not_held_longer_than_its_prompt(recorder):
+    held = []
+    with Hooked(recorder) as comfy:
+        comfy.connect("me", flags=True)
+        comfy.run(NODES, client_id="me", after=lambda server: held.append(server._comfy_relay.here.previewed))
+    assert held == [None]
+
+
 def test_a_preview_of_which_only_the_picture_is_good_is_published_without_metadata(recorder):
     def node(step):
         step.send(4, (PICTURE, {"bad": {1}}), "you")
@@ -269,7 +286,8 @@ def circular():
 
 
 BAD = [("x", {"a": numpy.float32(1)}), ("x", {1, 2}), ("x", b"bytes"), (7, {"a": 1}), (None, {}), (2, "no picture"), (4, None),
-       ("x", circular()), (numpy.zeros(2), {}), (-1, b""), (True, b"")]
+       ("x", circular()), (numpy.zeros(2), {}), (-1, b""), (True, b""), ("status", {}), ("status", {"status": {"exec_info": 5}}),
+       ("status", {"status": {"exec_info": {"queue_remaining": "1"}}}), ("status", {"status": {"exec_info": {"queue_remaining": True}}})]
 
 
 @pytest.mark.parametrize("event,data", BAD, ids=lambda v: str(v)[:16])
