@@ -158,19 +158,23 @@ host_of() { # address: where to reach it from here
 # ---- the steps ---------------------------------------------------------------------------------------------------
 
 install_all() {
-    local demo=
-    [ -z "$DEMO" ] || demo="python3 python3-redis python3-msgpack"
-    # shellcheck disable=SC2086 # lists
-    install_missing $BUILD_PACKAGES redis-server:redis-server redis-cli:redis-tools $demo || exit 1
+    # shellcheck disable=SC2086 # a list
+    install_missing $BUILD_PACKAGES redis-server:redis-server redis-cli:redis-tools || exit 1
 }
 
 build() {
     echo "Building build/comfy-relay"
-    local log="$DIR/build.log"
-    if ! { cmake -S "$ROOT" -B "$ROOT/build" && cmake --build "$ROOT/build" -j "$(nproc)" --target comfy-relay; } >"$log" 2>&1; then
+    local log="$DIR/build.log" targets=(comfy-relay)
+    [ -z "$DEMO" ] || targets+=(comfy-publish)
+    if ! { cmake -S "$ROOT" -B "$ROOT/build" && cmake --build "$ROOT/build" -j "$(nproc)" --target "${targets[@]}"; } >"$log" 2>&1; then
         tail -n 40 "$log" >&2
         fail "the build failed"
     fi
+}
+
+start_demo() {
+    launch "$ROOT/build/comfy-publish" --redis.url="redis+unix://$DIR/redis.sock" --worker=demo --sid="$SID" --loop \
+        --play="$ROOT/tests/golden/f_reconnect.events.msgpack"
 }
 
 # What the relay makes of its options: LISTEN, all of its addresses, and OPS. It says itself what it does not take.
@@ -246,7 +250,7 @@ main() {
     start_redis
     start_relay
     say_where
-    [ -z "$DEMO" ] || launch /usr/bin/python3 "$ROOT/deploy/demo_worker.py" --redis-socket "$DIR/redis.sock" --sid="$SID"
+    [ -z "$DEMO" ] || start_demo
     wait -n
     fail "One of them has ended by itself; stopping the others."
 }

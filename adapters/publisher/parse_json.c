@@ -349,7 +349,8 @@ static int parse_value(struct parser *p, int level)
         error = parse_string(p);
     else
         error = parse_word(p);
-    skip_blanks(p);
+    if (!error)
+        skip_blanks(p);
     return error;
 }
 

@@ -6,9 +6,8 @@ import uuid
 
 import msgpack
 from comfyui import Run
-from demo_worker import conflation_key, ends_prompt
 from recording import golden
-from servers import TIMEOUT, Publisher, until
+from servers import TIMEOUT, Publisher, conflation_key, ends_prompt, until
 
 # Places of b_success_flags in mid-prompt: before the first node, between nodes, between previews, after an output.
 PLACES = [3, 6, 9, 12, 13, 18, 22, 27, 31, 33]

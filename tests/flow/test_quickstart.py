@@ -7,9 +7,10 @@ import socket
 import subprocess
 
 import pytest
-from servers import ROOT, free_port, until
+from servers import PUBLISH, ROOT, free_port, until
 from ws import Client
 
+RECORDING = os.path.join(ROOT, "tests", "golden", "f_reconnect.events.msgpack")
 SCRIPT = os.path.join(ROOT, "deploy", "quickstart.sh")
 
 
@@ -106,7 +107,7 @@ def test_without_the_demo_there_is_only_relay_and_redis(quickstart):
     q = quickstart("--no-demo")
     Client(("127.0.0.1", q.port), "/ws?clientId=x").wait_count(1).drop()
     names = " ".join(q.children().values())
-    assert "redis-server" in names and "comfy-relay" in names and "demo_worker" not in names, names
+    assert "redis-server" in names and "comfy-relay" in names and "comfy-publish" not in names, names
     os.kill(q.process.pid, signal.SIGTERM)
     assert q.process.wait(30) == 0
     assert until(lambda: not q.children(), "everything to be gone")
@@ -131,7 +132,7 @@ def test_terminals_ctrl_c_stops_all_in_order_and_without_a_traceback(quickstart)
 
 def test_worker_that_is_told_twice_to_stop_says_nothing_of_it(quickstart):
     q = quickstart().wait_said("prompt ")
-    worker = next(pid for pid, line in q.children().items() if "demo_worker.py" in line)
+    worker = next(pid for pid, line in q.children().items() if "comfy-publish" in line)
     for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):  # both wait for it when it goes on
         os.kill(worker, number)
     code, output = q.wait_end()
@@ -146,14 +147,14 @@ def has_pending_signal(pid):
 
 
 def test_second_signal_does_not_cut_the_workers_goodbye_short(redis_server):
-    worker = subprocess.Popen(["/usr/bin/python3", os.path.join(ROOT, "deploy", "demo_worker.py"),
-                               "--redis-socket", redis_server.path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    worker = subprocess.Popen([PUBLISH, "--redis.url", redis_server.url, "--play", RECORDING, "--loop"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         until(lambda: redis_server.client.hlen("comfy:workers"), "its entry")
         redis_server.client.execute_command("CLIENT PAUSE 20000 WRITE")  # its goodbye waits here
-        for number in (signal.SIGINT, signal.SIGTERM):
-            worker.send_signal(number)
-            until(lambda: not has_pending_signal(worker.pid), "the signal to arrive")
+        worker.send_signal(signal.SIGINT)
+        until(lambda: not has_pending_signal(worker.pid), "the signal to be taken")
+        worker.send_signal(signal.SIGTERM)
         redis_server.client.execute_command("CLIENT UNPAUSE")
         output, _ = worker.communicate(timeout=20)
     finally:

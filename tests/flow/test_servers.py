@@ -1,4 +1,5 @@
 """The publish script, and what the relay asks of Redis, by every server that can be had: Redis 6.2 to 8, and Valkey."""
+import json
 import os
 import re
 import shutil
@@ -6,12 +7,10 @@ import subprocess
 
 import msgpack
 import pytest
-from servers import BINARY, ROOT, Publisher, Redis
-
-import demo_worker  # servers puts its folder in the path
+from servers import BINARY, PUBLISH, ROOT, Publisher, Redis, start, until
 
 WORK = os.environ.get("WORK") or os.path.join(ROOT, "tests", ".work")
-UNIT_TESTS = ["adapters_redis_test_publish", "adapters_redis_test_archive"]
+UNIT_TESTS = ["adapters_redis_test_publish", "adapters_redis_test_archive", "adapters_publisher_test_comfy_publisher"]
 
 
 def candidates():
@@ -61,18 +60,32 @@ def test_promises_hold_with_this_server(server, program):
     assert done.returncode == 0, f"version {server}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 
-class DemoWorker:
-    """The demo's worker, called as the tests' publisher is."""
+class CommandLine:
+    """comfy-publish, called as the tests' publisher is."""
 
     def __init__(self, server):
-        self.worker = demo_worker.Worker(server.client, "comfy")
+        self.client, self.count = server.client, 0
+        self.process = start([PUBLISH, "--redis.url", server.url], stdin=subprocess.PIPE)
 
     def script(self, event):
-        self.worker.publish(event)
+        self.process.stdin.write(json.dumps(event).encode() + b"\n")
+        self.process.stdin.flush()
+        self.count += 1
+        until(lambda: self.client.xlen("comfy:sid:{s}:log") == self.count, "the event to be published")
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait(20) == 0
 
 
-@pytest.mark.parametrize("publisher", [Publisher, DemoWorker])
-def test_publishers_send_the_script_once_and_then_its_hash(running, publisher):
+class Library(Publisher):
+    def close(self):
+        pass
+
+
+# The one loads it when Redis does not know it, the other also at its start.
+@pytest.mark.parametrize("publisher, in_vain", [(Library, 2), (CommandLine, 1)])
+def test_publishers_send_the_script_once_and_then_its_hash(running, publisher, in_vain):
     p, client = publisher(running), running.client
     event = {"type": "executed", "sid": "s", "data": {"prompt_id": "p"}}
     calls(client)
@@ -82,7 +95,8 @@ def test_publishers_send_the_script_once_and_then_its_hash(running, publisher):
     for _ in range(3):
         p.script(event)
     made = calls(client)
-    assert made.get("evalsha") == 6 + 2, made  # twice it was not known
-    assert made.get("script|load", made.get("script", 0)) >= 2 and "eval" not in made, made
+    p.close()
+    assert made.get("evalsha") == 6 + in_vain, made
+    assert made.get("script|load", made.get("script", 0)) >= in_vain and "eval" not in made, made
     stored = [msgpack.unpackb(fields[b"e"]) for _, fields in client.xrange("comfy:sid:{s}:log")]
-    assert stored == [event] * 6
+    assert [{key: e[key] for key in event} for e in stored] == [event] * 6

@@ -7,29 +7,29 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 
+import extension
 import msgpack
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "deploy"))
-
-from demo_worker import script_arguments  # noqa: E402
-
 BINARY = os.environ.get("COMFY_RELAY_BINARY") or os.path.join(ROOT, "build-dev", "comfy-relay")
 PUBLISH_LUA = os.path.join(ROOT, "adapters", "redis", "publish.lua")
+PUBLISH = os.path.join(os.path.dirname(BINARY), "comfy-publish")
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99"}
 TIMEOUT = 20
+SESSION_TTL_MS, LOG_EVENTS = 300_000, 4096
 
+# What a publisher decides of an event (adapters/WORKERS.md), as the ComfyUI extension does.
+conflation_key, ends_prompt = extension.module("event").conflation_key, extension.module("event").ends_prompt
 
 HANDED_OUT = set()
 
@@ -177,6 +177,13 @@ class Publisher:
     def gone(self, worker):
         self.client.hdel(f"{self.prefix}:workers", worker)
         return self.events({"type": "relay.worker", "worker": worker, "data": {"gone": True}})
+
+
+def script_arguments(prefix, event, message):
+    """The keys and arguments of publish.lua for an event of a session."""
+    channel = f"{prefix}:sid:{{{event['sid']}}}"
+    return {"keys": [channel + ":log", channel + ":latest"],
+            "args": [channel, message, SESSION_TTL_MS, LOG_EVENTS, conflation_key(event), int(ends_prompt(event))]}
 
 
 def packed(event):

@@ -5,10 +5,11 @@ that a frame tells which event it was. A story has no sid: any number of session
 """
 import collections
 import struct
+import time
 
 import msgpack
-from demo_worker import conflation_key, ends_prompt, replaced
 from recording import golden
+from servers import conflation_key, ends_prompt
 
 NUMBER = '"#":'
 
@@ -72,6 +73,15 @@ def of_its_client(name):
     counted = collections.Counter(e["sid"] for e in events if e.get("sid"))
     sid = counted.most_common(1)[0][0]
     return [e for e in events if e.get("sid") == sid]
+
+
+def replaced(x, old, new):
+    """x with another prompt id, and with today's timestamp."""
+    if isinstance(x, dict):
+        return {k: int(time.time() * 1000) if k == "timestamp" else replaced(v, old, new) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [replaced(v, old, new) for v in x]
+    return new if x == old else x
 
 
 def prompt_of(event):

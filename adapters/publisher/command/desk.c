@@ -160,6 +160,7 @@ static int sooner(int ms, uint64_t when_ms)
 
 bool desk_wait(struct desk *d, uint64_t when_ms, bool reads_input)
 {
+    struct signalfd_siginfo signal;
     struct pollfd *signals = &d->waits[d->count], *input = signals + 1;
     int ms = -1;
     for (size_t i = 0; i < d->count; i++) {
@@ -174,6 +175,7 @@ bool desk_wait(struct desk *d, uint64_t when_ms, bool reads_input)
         if (comfy_publisher_flush(d->publishers[i], 0) < 0 || d->waits[i].revents)
             complain_once(d, i);
     }
-    d->is_stopped = d->is_stopped || signals->revents != 0;
+    if (signals->revents && read(d->signals, &signal, sizeof signal) > 0)
+        d->is_stopped = true;
     return input->revents != 0;
 }

@@ -55,7 +55,8 @@ static bool add_event(struct recording *r, struct span envelope)
     struct recorded recorded = {.at_ms = time_of(envelope)};
     if (codec->decode(codec, envelope, SPAN_NONE, &recorded.event) != DROP_NOTHING)
         return true;
-    if (codec->encode(codec, &recorded.event, NULL) == DROP_NOTHING && !add_prompt(r, recorded.event.prompt))
+    bool is_whole = codec->encode(codec, &recorded.event, NULL) == DROP_NOTHING;
+    if (is_whole && event_effect(&recorded.event) == EFFECT_START && !add_prompt(r, recorded.event.prompt))
         return false;
     if (!grow((void **)&r->events, r->count, sizeof *r->events))
         return false;
