@@ -13,14 +13,10 @@ _ERROR = 40
 
 
 def _start():
-    try:
-        settings = _settings.read()
-    except ValueError as error:
-        return _say("nothing is published: %s", error, level=_ERROR)
-    return _start_with(settings) if settings else None
-
-
-def _start_with(settings):
+    """Hooks ComfyUI and begins to publish, and says so; ValueError: a setting is wrong."""
+    settings = _settings.read()
+    if settings is None:
+        return None
     from . import hooks
     server = hooks.find_server()
     if server is None:
@@ -41,5 +37,7 @@ def _start_with(settings):
 
 try:
     _start()
+except ValueError as _error:
+    _say("nothing is published: %s", _error, level=_ERROR)
 except Exception as _error:
     _say("nothing is published: %s: %s", type(_error).__name__, _error, level=_ERROR)

@@ -18,7 +18,7 @@ U32_MAX = 0xFFFFFFFF
 
 
 class Refused(ValueError):
-    """An event that cannot be published; a stock server could not send it either, or it has no place in the contract."""
+    """An event that cannot be published: a stock server could not send it either, or the contract has no place for it."""
 
 
 # ---- the table of classes -----------------------------------------------------------------------------------------
@@ -111,8 +111,6 @@ def text_item(kind, data, sid, worker):
 def picture_parts(data):
     """(format, a copy of the image, max_size): nobody else encodes or changes this image while we do."""
     form, image, max_size = data[0], data[1], data[2]
-    if not isinstance(form, str):
-        raise Refused(f"a picture's format is {type(form).__name__}, not str")
     return str.__str__(form), image.copy(), None if max_size is None else operator.index(max_size)
 
 

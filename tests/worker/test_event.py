@@ -157,7 +157,8 @@ def test_type_that_is_no_type_is_refused(kind):
 
 @pytest.mark.parametrize("code,data", [(7, {"a": 1}), (1, "text"), (3, ["5", "text"]), (0, None), (2, b"bytes"), (2, None),
                                        (2, ("JPEG", "no image", None)), (2, ("JPEG", image(), 1.5)), (2, (b"JPEG", image(), None)),
-                                       (4, b"xx"), (4, (("JPEG", image(), None), "text")), (4, ("JPEG", image(), None)),
+                                       (4, b"xx"), (4, (("PNG", image(), None), "text")),
+                                       (4, (("PNG", image(), None), [])), (4, ("JPEG", image(), None)),
                                        (4, (("JPEG", image(), None), {"a": {1}}))],
                          ids=lambda v: str(v)[:24])
 def test_binary_event_of_the_wrong_shape_is_refused(code, data):

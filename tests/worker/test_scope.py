@@ -115,6 +115,16 @@ def test_what_an_earlier_prompts_node_left_running_is_still_its_clients():
     assert elsewhere(lambda: known.addressee("x", None)) == "mine"
 
 
+def test_prompt_that_runs_again_is_remembered_anew():
+    context = SimpleNamespace(prompt_id="p0")
+    known = Scope(context=lambda: context)
+    for i in range(scope.PROMPTS):
+        known.begins(f"p{i}", "mine")
+    for again in ("p0", "one more"):
+        known.begins(again, "mine")
+    assert elsewhere(lambda: known.addressee("x", None)) == "mine"
+
+
 def test_context_of_a_headless_or_forgotten_prompt_is_nobodys():
     context = SimpleNamespace(prompt_id="p0")
     known = Scope(context=lambda: context)
