@@ -198,8 +198,7 @@ class Publisher:
         self._knows_script = False
         if not isinstance(self._batch[0], Beat):
             self._next_beat = 0  # this Redis may have forgotten us
-        self._rarely.say("connected", "publishing to %s as worker %s", self._settings.where, self._settings.worker_id,
-                         level=logging.INFO)
+        self._rarely.say("connected", "connected to %s", self._settings.where, level=logging.INFO)
 
     def _exchange(self):
         """Sends the batch, and takes from it what is answered, in order."""

@@ -163,6 +163,24 @@ def test_put_never_waits_for_who_holds_the_queue():
     assert names(box) == ["a", "b"]
 
 
+def test_what_came_while_the_queue_was_being_released_is_not_left_behind():
+    box = outbox.Outbox(10, 1000)
+
+    class LateComer:
+        """A lock at whose release another thread has just found it taken."""
+
+        def __init__(self, lock, late):
+            self.lock, self.late, self.acquire = lock, late, lock.acquire
+
+        def release(self):
+            box._incoming.extend(self.late)
+            self.late = []
+            self.lock.release()
+    box._lock = LateComer(box._lock, [Item("late")])
+    box.put(Item("a"))
+    assert (len(box._items), len(box._incoming)) == (2, 0)
+
+
 def test_put_in_a_signal_handler_does_not_deadlock_with_the_put_it_interrupts():
     box, before = outbox.Outbox(10, 1000), signal.getsignal(signal.SIGUSR1)
 

@@ -1,6 +1,5 @@
 """The thread that publishes, with a real Redis that is restarted, paused, full, cut off or not there."""
 import ast
-import collections
 import contextlib
 import glob
 import itertools
@@ -411,10 +410,6 @@ def test_a_script_that_runs_long_delays_and_costs_nothing(redis_server, publishe
     assert p.refused == 0
 
 
-class Odd(BaseException):
-    pass
-
-
 def test_the_thread_survives_whatever_redis_py_raises(redis_server, publisher, monkeypatch):
     p = wait_published(put(publisher(redis_server), Item(0)), 1)
     redis_py = link.redis
@@ -457,16 +452,29 @@ def test_a_fault_of_our_own_costs_no_more_than_a_pause(redis_server, publisher, 
     assert kept(redis_server) == [0, 1] and "a fault in publishing, going on: KeyError('ours')" in caplog.text
 
 
-def test_outages_are_logged_at_a_bounded_rate(own_redis, publisher, caplog):
+def test_an_outage_is_logged_at_once_and_then_once_a_minute(redis_server, caplog):
+    p, now = publishing.Publisher(options(redis_server)), [0]
+    p._rarely = notes.Rarely(clock=lambda: now[0])
+    for now[0] in range(600):
+        p._on_lost(f"attempt {now[0]}")
+    said = [r.getMessage().partition(p._settings.where)[2].partition(" (")[0] for r in caplog.records]
+    assert said[:3] == [": attempt 0; trying again", ": attempt 1; still trying, 0 events wait",
+                        ": attempt 61; still trying, 0 events wait"], said
+    assert len(said) == 11, said
+
+
+def test_an_outage_and_its_end_are_two_lines(own_redis, publisher, caplog):
     caplog.set_level("INFO")
     p = wait_published(put(publisher(own_redis), Item(0)), 1)
+    p._rarely._next.clear()
     own_redis.kill()
     put(p, Item(1))
-    until(lambda: p._failures > 6, "attempts to connect")
+    until(lambda: p._failures > 4, "attempts to connect")
     own_redis.start()
     wait_published(p, 2)
-    said = collections.Counter(r.getMessage().split(": ")[0] for r in caplog.records)
-    assert max(said.values()) == 1 and len(said) == 2 or len(caplog.records) <= 3, caplog.text
+    said = [r.getMessage().replace(p._settings.where, "REDIS") for r in caplog.records]
+    assert said[0] == said[-1] == "[comfy-relay] connected to REDIS" and 3 <= len(said) <= 4, said
+    assert all(line.startswith("[comfy-relay] REDIS: ") for line in said[1:-1]), said
 
 
 # ---- a full queue -------------------------------------------------------------------------------------------------
