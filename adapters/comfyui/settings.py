@@ -28,7 +28,7 @@ class Settings:
     session_log_events: int = 4096
     scope: str = "prompt"
     queue_events: int = 8192
-    queue_bytes: int = 64 << 20
+    queue_bytes: int = 256 << 20
 
 
 def read(environ=None):
@@ -48,7 +48,7 @@ def read(environ=None):
         session_log_events=checked(environ, "SESSION_LOG_EVENTS", log_events, 4096),
         scope=checked(environ, "SCOPE", scope_of, "prompt"),
         queue_events=checked(environ, "QUEUE_EVENTS", queue_events, 8192),
-        queue_bytes=checked(environ, "QUEUE_BYTES", queue_bytes, 64 << 20),
+        queue_bytes=checked(environ, "QUEUE_BYTES", queue_bytes, 256 << 20),
     )
 
 

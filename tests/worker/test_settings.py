@@ -28,7 +28,7 @@ def test_without_a_url_there_are_no_settings(environ):
 def test_defaults_are_those_of_the_relay():
     s = read()
     got = (s.url, s.prefix, s.password, s.session_ttl_ms, s.session_log_events, s.scope, s.queue_events, s.queue_bytes)
-    assert got == (URL, "comfy", None, 300_000, 4096, "prompt", 8192, 64 << 20)
+    assert got == (URL, "comfy", None, 300_000, 4096, "prompt", 8192, 256 << 20)
 
 
 def test_every_variable_is_read(tmp_path):
