@@ -135,11 +135,16 @@ int desk_close(struct desk *d, unsigned timeout_ms)
     return error;
 }
 
+void desk_say_nothing(struct desk *d, size_t publisher)
+{
+    snprintf(d->said[publisher], sizeof d->said[publisher], "%s",
+             comfy_publisher_error(d->publishers[publisher]));
+}
+
 void desk_complain(struct desk *d, size_t publisher, const char *where)
 {
-    const char *why = comfy_publisher_error(d->publishers[publisher]);
-    snprintf(d->said[publisher], sizeof d->said[publisher], "%s", why);
-    complain(where, why);
+    desk_say_nothing(d, publisher);
+    complain(where, d->said[publisher]);
 }
 
 /* Of the connection, or Redis' own words. */

@@ -34,6 +34,9 @@ bool desk_wait(struct desk *d, uint64_t when_ms, bool reads_input);
 /* Says what a publisher's last call failed for; `where` it was, a text to begin with. */
 void desk_complain(struct desk *d, size_t publisher, const char *where);
 
+/* What a publisher's last call failed for needs no word: it will be tried again. */
+void desk_say_nothing(struct desk *d, size_t publisher);
+
 uint64_t desk_now_ms(void);
 uint64_t desk_unix_ms(void);
 

@@ -203,6 +203,7 @@ static void publish(struct lines *l, struct span envelope)
     uint64_t end_ms = desk_now_ms() + l->timeout_ms;
     int error = comfy_publisher_envelope(l->publisher, envelope.bytes, envelope.len);
     while (error == -EAGAIN && desk_now_ms() < end_ms && !l->desk->is_stopped) {
+        desk_say_nothing(l->desk, 0);
         desk_wait(l->desk, end_ms, false);
         error = comfy_publisher_envelope(l->publisher, envelope.bytes, envelope.len);
     }

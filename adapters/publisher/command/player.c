@@ -226,8 +226,10 @@ static bool play_event(struct players *ps, struct player *p)
     const struct event *e = &ps->recording->events[p->next_event].event;
     tell_state(ps, p, e);
     int error = publish(ps, p, e);
-    if (error == -EAGAIN)
+    if (error == -EAGAIN) {
+        desk_say_nothing(ps->desk, (size_t)(p - ps->all));
         return false;
+    }
     if (error < 0)
         complain(ps, p);
     if (event_ends_prompt(e))
