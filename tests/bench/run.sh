@@ -1,10 +1,13 @@
 #!/bin/bash
-# Runs a benchmark: tests/bench/run.sh NAME [OPTION...]
+# Runs benchmarks: tests/bench/run.sh [NAME...] [OPTION...]
 #
-#     log-cost      what the log in Redis costs the relay: publish.lua beside plain PUBLISH, CPU for each event
+#     tests/bench/run.sh                 all rows of the table in tests/bench/README.md
+#     tests/bench/run.sh list            their names
+#     tests/bench/run.sh NAME...         some of them
+#     tests/bench/run.sh log-cost        what the log in Redis costs the relay: publish.lua beside plain PUBLISH
 #
-# `--help` after the name tells its options; `--json` gives figures for a program. Installs what is missing, builds a
-# release, prints a table with the floor beside each figure. No benchmark is a test: machines differ too much.
+# `--rounds N`, `--json FILE`, `--profile`; `--help` tells more. Installs what is missing, builds a release, prints a table
+# with the floor beside each figure. No benchmark is a test: machines differ too much.
 set -u
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 WORK=$ROOT/tests/.work
@@ -13,7 +16,8 @@ VENV=$WORK/venv
 . "$ROOT/tests/install.sh"
 
 build_release() {
-    (cd "$ROOT" && cmake --preset release && cmake --build --preset release -j "$(nproc)") >"$WORK/build-release.log" 2>&1 && return
+    (cd "$ROOT" && cmake --preset release -DBENCH=ON && cmake --build --preset release -j "$(nproc)") >"$WORK/build-release.log" 2>&1 &&
+        return
     tail -n 40 "$WORK/build-release.log"
     return 1
 }
@@ -22,18 +26,33 @@ prepare() {
     mkdir -p "$WORK"
     # shellcheck disable=SC2086 # lists
     install_missing $BUILD_PACKAGES $PYTHON_PACKAGES && install_python || return 1
-    [ -n "${COMFY_RELAY_BINARY:-}" ] && return
-    export COMFY_RELAY_BINARY="$ROOT/build-release/comfy-relay"
+    case " $* " in
+    *" --list "*) return ;;
+    *" --profile "*) install_missing perf:linux-perf || return 1 ;;
+    esac
+    export COMFY_RELAY_BENCH="${COMFY_RELAY_BENCH:-$ROOT/build-release}"
+    export COMFY_RELAY_BINARY="${COMFY_RELAY_BINARY:-$COMFY_RELAY_BENCH/comfy-relay}"
+    [ -x "$COMFY_RELAY_BENCH/bench-load" ] && [ "$COMFY_RELAY_BENCH" != "$ROOT/build-release" ] && return
     build_release
 }
 
+run() {
+    prepare "$@" >&2 || exit 1
+    export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$ROOT/tests/support:$ROOT/tests/bench"
+    exec "$VENV/bin/python" "$@"
+}
+
 case ${1:-} in
+-h | --help)
+    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2
+    ;;
+list)
+    run "$ROOT/tests/bench/bench.py" --list
+    ;;
 log-cost)
-    prepare >&2 || exit 1
-    PYTHONDONTWRITEBYTECODE=1 exec "$VENV/bin/python" "$ROOT/tests/bench/log_cost.py" "${@:2}"
+    run "$ROOT/tests/bench/log_cost.py" "${@:2}"
     ;;
 *)
-    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2
-    exit 2
+    run "$ROOT/tests/bench/bench.py" "$@"
     ;;
 esac
