@@ -85,8 +85,8 @@ class ComfyUI:
         self.base, self.port = tempfile.mkdtemp(prefix="comfyui-"), free_port()
         self.lay_out(extension)
         self.output, self.changed = "", threading.Condition()
-        command = [interpreter(), os.path.join(CHECKOUT, "main.py"), "--cpu", "--listen", "127.0.0.1", "--port", str(self.port),
-                   *self.places(), *self.quiet()]
+        command = [interpreter(), os.path.join(CHECKOUT, "main.py"), "--cpu", "--listen", "127.0.0.1",
+                   "--port", str(self.port), *self.places(), *self.quiet()]
         self.process = start(command, cwd=self.base, env=environment(redis, settings), stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -175,7 +175,8 @@ class ComfyUI:
 
     def wait_executed(self, n, timeout=TIMEOUT):
         with self.changed:
-            assert self.changed.wait_for(lambda: self.executed >= n, timeout), f"{self.executed} prompts of {n}:\n{self.output[-6000:]}"
+            ended = self.changed.wait_for(lambda: self.executed >= n, timeout)
+        assert ended, f"{self.executed} prompts of {n} have ended:\n{self.output[-6000:]}"
 
     def wait_idle(self, timeout=TIMEOUT):
         until(lambda: self.get("/prompt")["exec_info"]["queue_remaining"] == 0, "the queue to be empty", timeout)

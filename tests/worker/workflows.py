@@ -37,7 +37,7 @@ class Viewer:
     def __init__(self, label, path, said):
         self.label, self.path, self.said = label, path, said
         self.sid = path.partition("clientId=")[2].partition("&")[0] or None
-        self.native = self.remote = None
+        self.native = self.remote = self.mine = None  # mine: its id in this run
 
     @property
     def is_flagged(self):
@@ -85,18 +85,19 @@ def viewers_of(name):
 class Run:
     """One scenario on one worker. `natives`: clients of ComfyUI's own socket take part; `relay`: clients of the relay do.
 
-    `tag` makes the ids of this run its own; `color` its pictures, so that a node is cached only where the recording had it."""
+    `tag` makes the ids of this run its own; `color` its pictures, so that a node is cached only where the recording had
+    it."""
 
     def __init__(self, name, worker, tag, color, relay=None, natives=True):
         self.name, self.worker, self.relay, self.tag, self.color = name, worker, relay, tag, color
         self.viewers, self.natives = viewers_of(name), natives
-        self.sids, self.prompts, self.begun = {}, {}, worker.executed
+        self.sids, self.prompts, self.owners, self.begun = {}, {}, {}, worker.executed
 
     def play(self):
         try:
             for v in self.viewers:
                 stock = v.sid or golden_sid(self.name, v.label)
-                self.sids[stock] = v.open(self.worker, self.relay, self.natives, v.sid and f"{v.sid}-{self.tag}")
+                self.sids[stock] = v.mine = v.open(self.worker, self.relay, self.natives, v.sid and f"{v.sid}-{self.tag}")
             for call in calls_of(self.name):
                 self.call(call)
             self.wait_prompts()
@@ -117,6 +118,7 @@ class Run:
         if not is_prompt or status != 200:
             return
         self.prompts[line["body"]["prompt_id"]] = answer["prompt_id"]
+        self.owners[answer["prompt_id"]] = body.get("client_id") or None
         if self.name not in WHILE_IT_RUNS:
             self.wait_prompts()
         elif len(self.prompts) == 1:

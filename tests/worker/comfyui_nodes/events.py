@@ -4,8 +4,11 @@ import math
 import struct
 
 import numpy as np
+import server
 
 from .picture import gradient
+
+KNOWS_METADATA = hasattr(server.BinaryEventTypes, "PREVIEW_IMAGE_WITH_METADATA")  # else a server dies of code 4
 
 NUMBERS = {"nan": math.nan, "inf": math.inf, "ninf": -math.inf, "u64": 2**64 - 1, "u63": 2**63, "i64": -2**63,
            "u53": 2**53 + 1, "u32": 2**32 - 1, "i8": -128, "zero": 0, "f0": 0.0, "neg0": -0.0, "one": 1.0,
@@ -80,8 +83,9 @@ def raw(node):
     yield 1, struct.pack(">I", 3) + b"RIFF\x04\x00\x00\x00WEBP"
     yield 2, ("PNG", gradient(24, 0.5), None)
     yield 2, ("JPEG", gradient(96, 0.5), 24)
-    yield 4, (("JPEG", gradient(24, 1), None), {"node_id": node, "display_node_id": node, "prompt_id": "p"})
-    yield 4, (("PNG", gradient(24, 1), None), None)
+    if KNOWS_METADATA:
+        yield 4, (("JPEG", gradient(24, 1), None), {"node_id": node, "display_node_id": node, "prompt_id": "p"})
+        yield 4, (("PNG", gradient(24, 1), None), None)
     yield 10, bytearray(b"BM" + bytes(range(256)))
     yield 11, bytes(65531)
     yield 11, bytes(65532)
