@@ -121,8 +121,9 @@ class ComfyUI:
                 *[x for option in given if has_option(option) for x in (option, os.path.join(self.base, option[2:-10]))]]
 
     def quiet(self):
-        """No network, no browser, a database of its own; each where this version has such a thing."""
-        out = [name for name in ("--disable-auto-launch", "--disable-api-nodes") if has_option(name)]
+        """No network, no browser, a database of its own, the previous prompt's nodes cached and no others; each where
+        this version has such a thing."""
+        out = [name for name in ("--disable-auto-launch", "--disable-api-nodes", "--cache-classic") if has_option(name)]
         return out + (["--database-url", f"sqlite:///{self.base}/user/comfyui.db"] if has_option("--database-url") else [])
 
     def answers(self):

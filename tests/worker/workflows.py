@@ -111,6 +111,8 @@ class Run:
     def call(self, line):
         body = self.mine(line["body"])
         is_prompt = line["path"] == "/prompt"
+        if body.get("enabled") is False:  # the last line is on its way to the log panel still
+            self.wait_sockets(lambda s: s.find("Prompt executed") is not None, "the last line of the log")
         if is_prompt:
             body.pop("prompt_id", None)
         status, answer = self.worker.call(line["method"], line["path"], body)
@@ -142,9 +144,12 @@ class Run:
         """What was sent so far has reached every client: a last event to each, and one to all."""
         for sid in (*self.sids.values(), None):
             self.worker.send(END, self.tag, sid)
+        self.wait_sockets(lambda s: sum(map(is_end, s.messages)) >= 2, "the end of the scenario")
+
+    def wait_sockets(self, condition, what):
         for v in self.viewers:
             for s in v.sockets:
-                s.wait(lambda s=s: sum(is_end(m) for m in s.messages) >= 2, "the end of the scenario")
+                s.wait(lambda s=s: condition(s), what)
 
 
 def golden_sid(name, label):
