@@ -25,7 +25,7 @@ from ws import Client  # noqa: E402
 CHECKOUT = os.environ.get("COMFYUI_DIR", "")
 EXTENSION = os.path.join(ROOT, "adapters", "comfyui")
 FOLDERS = ("custom_nodes", "input", "output", "temp", "user", "models")
-STARTS_WITHIN_S = 240
+STARTS_WITHIN_S = 110
 TIMEOUT = 60
 
 
@@ -94,6 +94,7 @@ class ComfyUI:
         try:
             until(self.answers, "ComfyUI to answer", STARTS_WITHIN_S)
         except BaseException:
+            print(f"--- ComfyUI's log (its last lines)\n{self.output[-4000:]}")
             self.stop()
             raise
 

@@ -60,14 +60,20 @@ class Stage:
              "everybody": ("scope", True, True)}
 
     def __init__(self):
-        self.redis, self.relay, self.workers, self.played = Redis(), None, {}, {}
+        self.redis, self.relay, self.workers, self.played, self.failed = Redis(), None, {}, {}, None
         self.figures = {"version": real.version(), "compared with a stock frame": 0, "superseded": 0, "recorded": 0}
         self.relay = Relay(self.redis, status__interval="0ms", log__level="info")
 
     def worker(self, name):
+        if self.failed:
+            raise self.failed
         if name not in self.workers:
             settings = {"plain": {"extension": False}, "scope": {"redis": self.redis.url, "scope": "stock"}}
-            self.workers[name] = real.ComfyUI(**settings.get(name, {"redis": self.redis.url}))
+            try:
+                self.workers[name] = real.ComfyUI(**settings.get(name, {"redis": self.redis.url}))
+            except AssertionError as error:  # it will not start the next time either
+                self.failed = error
+                raise
         return self.workers[name]
 
     def run(self, mode, name):
