@@ -26,7 +26,7 @@ local function opened_elsewhere(value)
     return nil
   end
   local now = redis.pcall('TIME')
-  if not now.err and tonumber(at) > tonumber(now[1]) * 1000 + 1000 then
+  if not now.err and tonumber(at) > tonumber(now[1]) * 1000 + tonumber(now[2]) / 1000 + 1000 then
     return nil
   end
   return tonumber(at)

@@ -19,7 +19,7 @@ local function is_newer(value)
     return false
   end
   local now = redis.pcall('TIME')
-  if not now.err and tonumber(at) > tonumber(now[1]) * 1000 + 1000 then
+  if not now.err and tonumber(at) > tonumber(now[1]) * 1000 + tonumber(now[2]) / 1000 + 1000 then
     return false
   end
   return tonumber(at) > tonumber(opened)

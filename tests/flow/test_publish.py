@@ -16,6 +16,7 @@ from ws import Client
 
 GOLDEN = os.path.join(ROOT, "tests", "golden")
 ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("COMFY_RELAY_")}, **SANITIZERS}
+BARRIER = '{"type":"test.barrier","data":null}'
 OWN = ("{\"type\":\"test.barrier\"", "{\"type\":\"status\"")
 
 
@@ -56,8 +57,10 @@ def payload(messages):
 
 
 def barrier(publisher, client):
+    """All that was published before this has come."""
+    before = client.messages.count(BARRIER)
     publisher.emit("test.barrier", None)
-    client.wait_for("test.barrier")
+    client.wait(lambda: client.messages.count(BARRIER) > before, "the barrier")
 
 
 # ---- lines -----------------------------------------------------------------------------------------------------------
@@ -163,6 +166,7 @@ def frames_of(sids, redis_server, publisher, play):
         for c in clients.values():
             c.flags()
             c.wait_for("feature_flags")
+            barrier(publisher, c)  # it is live: nothing is conflated while its place is looked for
         play()
         for c in clients.values():
             barrier(publisher, c)

@@ -552,6 +552,16 @@ static void claim_for_an_older_socket_is_refused(void **state)
     assert_int_equal(f->relay.metrics.redis_errors, 0);
 }
 
+/* Whichever part of a second it is now: clocks differ by some milliseconds at its end too. */
+static void owner_of_less_than_a_second_to_come_is_somebody(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    set_owner(f, OTHER, redis_now_ms(f) + 900);
+    a->read_on(a, span_str("s"), STREAM_ID_NONE, JOIN_CLAIM, ago(f, 0), 1);
+    expect_told(f, 1, "s 1 on last owner=another ack=none refused\n");
+}
+
 /* Whatever the time of the first one was: an outage makes it be claimed again. */
 static void own_session_is_claimed_and_told_again(void **state)
 {
@@ -1175,13 +1185,12 @@ static void place_that_cannot_be_stored_is_counted_and_told(void **state)
 /* Leaving */
 
 /* `owner`: NULL for none, else its newest socket was opened so long ago; the page's socket LONG_MS ago. */
-static void leave(struct fixture *f, struct archive *a, const char *owner, uint64_t owner_age_ms,
-                  bool forgets)
+static void leave(struct fixture *f, struct archive *a, const char *owner, int64_t owner_age_ms, bool forgets)
 {
     do_in_redis(f, "SET " ACK " 1-1");
     do_in_redis(f, "DEL " OWNER);
     if (owner)
-        set_owner(f, owner, redis_now_ms(f) - owner_age_ms);
+        set_owner(f, owner, redis_now_ms(f) - (uint64_t)owner_age_ms);
     f->left_ms = ago(f, LONG_MS);
     a->leave(a, span_str("s"), f->left_ms, forgets);
     settle(f);
@@ -1215,6 +1224,14 @@ static void page_that_leaves_is_not_forgotten_when_another_relay_has_a_newer_soc
     struct fixture *f = *state;
     struct archive *a = open_connected(state);
     leave(f, a, OTHER, LONG_MS / 2, true);
+    expect_key(f, ACK, "1-1");
+}
+
+static void page_that_leaves_is_not_forgotten_for_a_socket_of_less_than_a_second_to_come(void **state)
+{
+    struct fixture *f = *state;
+    struct archive *a = open_connected(state);
+    leave(f, a, OTHER, -900, true);
     expect_key(f, ACK, "1-1");
 }
 
@@ -1358,6 +1375,7 @@ int main(void)
         promise(own_session_is_claimed_and_told_again),
         promise(of_two_sockets_opened_nearly_at_once_the_one_claimed_later_is_newer),
         promise(owner_of_a_time_to_come_is_nobody),
+        promise(owner_of_less_than_a_second_to_come_is_somebody),
         promise(owner_that_is_none_is_nobody_and_counted),
         promise(owner_is_checked_and_not_changed),
         promise(reading_on_has_its_effects_in_this_order),
@@ -1391,6 +1409,7 @@ int main(void)
         promise(page_that_leaves_is_forgotten),
         promise(page_that_leaves_is_forgotten_though_another_relay_has_an_older_socket),
         promise(page_that_leaves_is_not_forgotten_when_another_relay_has_a_newer_socket),
+        promise(page_that_leaves_is_not_forgotten_for_a_socket_of_less_than_a_second_to_come),
         promise(page_that_leaves_is_forgotten_when_the_owner_is_none),
         promise(page_that_cannot_be_forgotten_is_told_and_counted),
         promise(page_of_a_silent_socket_only_tells),
