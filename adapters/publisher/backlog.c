@@ -26,19 +26,13 @@ void backlog_add(struct backlog *b, struct post *take_post)
     b->events += take_post->is_event;
     if (!b->next)
         b->next = take_post;
-    if (!b->answering)
-        b->answering = take_post;
 }
 
-size_t backlog_gather(const struct backlog *b, struct iovec *pieces, size_t most, bool only_begun)
+size_t backlog_gather(const struct backlog *b, struct iovec *pieces, size_t most)
 {
     size_t n = 0, skip = b->sent;
-    if (only_begun && skip == 0)
-        return 0;
     for (struct post *p = b->next; p && n < most; p = TAILQ_NEXT(p, in_backlog)) {
         pieces[n++] = (struct iovec){p->bytes + skip, p->len - skip};
-        if (only_begun)
-            break;
         skip = 0;
     }
     return n;
@@ -53,16 +47,10 @@ void backlog_sent(struct backlog *b, size_t bytes)
     }
 }
 
-void backlog_pass(struct backlog *b)
-{
-    assert(b->answering && b->answering != b->next);
-    b->answering = TAILQ_NEXT(b->answering, in_backlog);
-}
-
 void backlog_done(struct backlog *b)
 {
-    struct post *p = b->answering;
-    backlog_pass(b);
+    struct post *p = TAILQ_FIRST(&b->posts);
+    assert(p != b->next);
     TAILQ_REMOVE(&b->posts, p, in_backlog);
     b->count--;
     b->bytes -= p->len;
@@ -72,6 +60,6 @@ void backlog_done(struct backlog *b)
 
 void backlog_rewind(struct backlog *b)
 {
-    b->answering = b->next = TAILQ_FIRST(&b->posts);
+    b->next = TAILQ_FIRST(&b->posts);
     b->sent = 0;
 }

@@ -1,16 +1,15 @@
 #include "adapters/publisher/comfy_publisher.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "adapters/msgpack/codec.h"
+#include "adapters/publisher/clock.h"
 #include "adapters/publisher/courier.h"
-#include "adapters/publisher/parcel.h"
+#include "adapters/publisher/envelope.h"
 #include "adapters/publisher/parse_json.h"
 #include "adapters/publisher/pulse.h"
 #include "adapters/redis/keys.h"
@@ -27,24 +26,8 @@ struct comfy_publisher {
     struct pulse pulse;
     struct courier_config config;
     struct courier courier;
+    char why[COMFY_PUBLISHER_WHY_BYTES]; /* the latest call has failed; "": it has not */
 };
-
-static uint64_t read_clock(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-static uint64_t now(void)
-{
-    return read_clock(CLOCK_MONOTONIC);
-}
-
-static uint64_t unix_ms(void)
-{
-    return read_clock(CLOCK_REALTIME);
-}
 
 /* Up */
 
@@ -141,8 +124,9 @@ int comfy_publisher_open(const struct comfy_publisher_options *o, struct comfy_p
         return refuse(why, -ENOMEM, "no memory");
     courier_init(&p->courier, &p->config);
     read_numbers(p, o);
-    pulse_init(&p->pulse, &p->route, p->worker);
     int error = read_url(p, o->redis_url, why);
+    if (!error && pulse_init(&p->pulse, &p->route, p->worker) < 0)
+        error = refuse(why, -EIO, "the system gives no random numbers");
     if (!error)
         error = read_password(p, o->password, why);
     if (!error)
@@ -159,7 +143,7 @@ int comfy_publisher_open(const struct comfy_publisher_options *o, struct comfy_p
 
 static int fail(struct comfy_publisher *p, int error, const char *why)
 {
-    snprintf(p->courier.why, sizeof p->courier.why, "%s", why);
+    snprintf(p->why, sizeof p->why, "%s", why);
     return error;
 }
 
@@ -172,17 +156,17 @@ static bool is_full(const struct comfy_publisher *p, size_t more_bytes)
 static int beat(struct comfy_publisher *p)
 {
     if (is_full(p, 0))
-        return fail(p, -EAGAIN, "the queue is full");
-    if (pulse_beat(&p->pulse, &p->courier.backlog, unix_ms()) < 0)
-        return fail(p, -ENOMEM, "no memory");
-    p->pulse.due_ms = now() + COMFY_PUBLISHER_HEARTBEAT_MS;
-    return 0;
+        return -EAGAIN;
+    int error = pulse_beat(&p->pulse, &p->courier.backlog, clock_unix_ms());
+    if (!error)
+        p->pulse.due_ms = clock_now_ms() + COMFY_PUBLISHER_HEARTBEAT_MS;
+    return error;
 }
 
 /* What can be done now. A heartbeat that is due while Redis is away waits for its return: only the newest is of use. */
 static void tend(struct comfy_publisher *p)
 {
-    uint64_t now_ms = now();
+    uint64_t now_ms = clock_now_ms();
     courier_turn(&p->courier, now_ms);
     if (!p->pulse.beats || now_ms < p->pulse.due_ms || p->courier.state != COURIER_AT_WORK)
         return;
@@ -217,6 +201,7 @@ static int publish(struct comfy_publisher *p, struct span envelope)
 {
     struct post *post;
     const char *why = "no memory";
+    *p->why = '\0';
     int error = route_event(&p->route, envelope, &post, &why);
     if (error < 0)
         return fail(p, error, why);
@@ -244,7 +229,7 @@ static void begin_text(struct packing *to, struct comfy_publisher *p, const char
     struct event e = {.type = span_str(type)};
     address(p, sid, &e);
     packing_init(to);
-    parcel_begin(to, &e, unix_ms());
+    envelope_begin(to, &e, clock_unix_ms());
 }
 
 static void begin_binary(struct packing *to, struct comfy_publisher *p, const char *sid, uint32_t code)
@@ -252,7 +237,7 @@ static void begin_binary(struct packing *to, struct comfy_publisher *p, const ch
     struct event e = {.is_binary = true, .code = code};
     address(p, sid, &e);
     packing_init(to);
-    parcel_begin(to, &e, unix_ms());
+    envelope_begin(to, &e, clock_unix_ms());
 }
 
 int comfy_publisher_text(struct comfy_publisher *p, const char *sid, const char *type, const void *data,
@@ -272,7 +257,7 @@ static int pack_json(struct comfy_publisher *p, struct packing *to, const char *
     if (parse_json(to, span_str(json), level, &why, &at) == 0)
         return 0;
     packing_deinit(to);
-    snprintf(p->courier.why, sizeof p->courier.why, "JSON, byte %zu: %s", at + 1, why);
+    snprintf(p->why, sizeof p->why, "JSON, byte %zu: %s", at + 1, why);
     return -EINVAL;
 }
 
@@ -317,6 +302,7 @@ int comfy_publisher_envelope(struct comfy_publisher *p, const void *envelope, si
 int comfy_publisher_status(struct comfy_publisher *p, uint64_t queue_remaining, const char *sid,
                            const char *prompt_id)
 {
+    *p->why = '\0';
     if (sid && !sid_is_valid(span_str(sid)))
         return fail(p, -EINVAL, "a sid is 1 to 128 bytes of UTF-8 without control characters, { or }");
     if (pulse_set(&p->pulse, queue_remaining, sid, prompt_id) < 0)
@@ -324,42 +310,50 @@ int comfy_publisher_status(struct comfy_publisher *p, uint64_t queue_remaining, 
     p->pulse.due_ms = 0;
     int error = beat(p);
     tend(p);
-    return error;
+    return error ? fail(p, error, error == -EAGAIN ? "the queue is full" : "no memory") : 0;
 }
 
 /* Waiting */
 
-static int until(uint64_t when_ms, uint64_t now_ms, int most_ms)
+static uint64_t sooner(uint64_t a_ms, uint64_t b_ms)
 {
-    uint64_t left_ms = when_ms > now_ms ? when_ms - now_ms : 0;
-    return most_ms >= 0 && (uint64_t)most_ms < left_ms ? most_ms
-                                                       : (int)(left_ms < INT_MAX ? left_ms : INT_MAX);
+    return a_ms < b_ms ? a_ms : b_ms;
 }
 
-int comfy_publisher_poll(const struct comfy_publisher *p, struct pollfd *wants)
+static uint64_t wants(const struct comfy_publisher *p, struct pollfd *to)
 {
-    uint64_t now_ms = now();
-    int ms = courier_wants(&p->courier, now_ms, &wants->fd, &wants->events);
-    wants->revents = 0;
-    if (p->pulse.beats && p->courier.state == COURIER_AT_WORK && !is_full(p, 0))
-        ms = until(p->pulse.due_ms, now_ms, ms);
-    return ms;
+    uint64_t when_ms = courier_wants(&p->courier, &to->fd, &to->events);
+    bool beats = p->pulse.beats && p->courier.state == COURIER_AT_WORK && !is_full(p, 0);
+    to->revents = 0;
+    return beats ? sooner(when_ms, p->pulse.due_ms) : when_ms;
+}
+
+int comfy_publisher_poll(const struct comfy_publisher *p, struct pollfd *to)
+{
+    return clock_left(wants(p, to), clock_now_ms());
+}
+
+/* Where the connection is in trouble, that is why. */
+static int be_late(struct comfy_publisher *p)
+{
+    bool is_in_trouble = p->courier.state != COURIER_AT_WORK && *p->courier.why;
+    return fail(p, -ETIMEDOUT, is_in_trouble ? p->courier.why : "Redis has not answered in time");
 }
 
 int comfy_publisher_flush(struct comfy_publisher *p, unsigned timeout_ms)
 {
-    uint64_t end_ms = now() + timeout_ms;
+    struct pollfd wanted;
+    uint64_t now_ms, end_ms = clock_now_ms() + timeout_ms;
+    *p->why = '\0';
     for (;;) {
         tend(p);
         if (backlog_is_empty(&p->courier.backlog))
             return 0;
-        uint64_t now_ms = now();
+        now_ms = clock_now_ms();
         if (now_ms >= end_ms)
-            return *p->courier.why || timeout_ms == 0 ? -ETIMEDOUT
-                                                      : fail(p, -ETIMEDOUT, "Redis has not answered in time");
-        struct pollfd wants;
-        int ms = comfy_publisher_poll(p, &wants);
-        poll(&wants, 1, until(end_ms, now_ms, ms));
+            return timeout_ms ? be_late(p) : -ETIMEDOUT;
+        uint64_t when_ms = wants(p, &wanted);
+        poll(&wanted, 1, clock_left(sooner(when_ms, end_ms), now_ms));
     }
 }
 
@@ -367,7 +361,7 @@ int comfy_publisher_close(struct comfy_publisher *p, unsigned timeout_ms)
 {
     if (!p)
         return 0;
-    int error = p->pulse.beats ? pulse_stop(&p->pulse, &p->courier.backlog) : 0;
+    int error = p->pulse.beats ? pulse_goodbye(&p->pulse, &p->courier.backlog) : 0;
     p->pulse.beats = false;
     int flushed = comfy_publisher_flush(p, timeout_ms);
     discard(p);
@@ -388,7 +382,7 @@ struct comfy_publisher_counters comfy_publisher_counters(const struct comfy_publ
 
 const char *comfy_publisher_error(const struct comfy_publisher *p)
 {
-    return p->courier.why;
+    return *p->why ? p->why : p->courier.why;
 }
 
 const char *comfy_publisher_worker(const struct comfy_publisher *p)

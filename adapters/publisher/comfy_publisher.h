@@ -3,8 +3,8 @@
  *     struct comfy_publisher_options options = {.redis_url = "redis://127.0.0.1:6379/0"};
  *     struct comfy_publisher *p;
  *     if (comfy_publisher_open(&options, &p, NULL) < 0) ...
- *     comfy_publisher_json(p, "sid", "executing", "{\"node\":\"3\",\"prompt_id\":\"p1\"}");
- *     comfy_publisher_close(p, 2000);
+ *     if (comfy_publisher_json(p, "sid", "executing", "{\"node\":\"3\",\"prompt_id\":\"p1\"}") < 0) ...
+ *     if (comfy_publisher_close(p, 2000) < 0) ...
  *
  * What is published, and where, is in adapters/WORKERS.md: an event is what a worker would hand to ComfyUI's
  * send_sync(type, data, sid). Events of a session go through publish.lua, so that they outlive a client's connection.
@@ -32,6 +32,7 @@ extern "C" {
 #endif
 
 #define COMFY_PUBLISHER_API            __attribute__((visibility("default")))
+#define COMFY_PUBLISHER_CHECKED        COMFY_PUBLISHER_API __attribute__((warn_unused_result))
 #define COMFY_PUBLISHER_WHY_BYTES      256  /* room for any sentence, with its NUL */
 #define COMFY_PUBLISHER_HEARTBEAT_MS   5000 /* a worker is heard of so often */
 #define COMFY_PUBLISHER_TTL_MS         300000
@@ -63,9 +64,10 @@ struct comfy_publisher;
 
 /* Makes a publisher. It does not connect yet, so a Redis that is away is no error. Options are copied. `why` has room for
  * COMFY_PUBLISHER_WHY_BYTES, or is NULL.
- * -EINVAL: an option is wrong; -ENOTSUP: TLS and sentinels; -ENOMEM. Then there is nothing to close. */
-COMFY_PUBLISHER_API int comfy_publisher_open(const struct comfy_publisher_options *options,
-                                             struct comfy_publisher **publisher, char *why);
+ * -EINVAL: an option is wrong; -ENOTSUP: TLS and sentinels; -EIO: no random numbers; -ENOMEM. Then there is nothing to
+ * close. */
+COMFY_PUBLISHER_CHECKED int comfy_publisher_open(const struct comfy_publisher_options *options,
+                                                 struct comfy_publisher **publisher, char *why);
 
 /* The events.
  *
@@ -77,22 +79,22 @@ COMFY_PUBLISHER_API int comfy_publisher_open(const struct comfy_publisher_option
  *   -ENOMEM */
 
 /* A text event; `data` is one MessagePack value of so many bytes, or NULL for nil. */
-COMFY_PUBLISHER_API int comfy_publisher_text(struct comfy_publisher *p, const char *sid, const char *type,
-                                             const void *data, size_t bytes);
+COMFY_PUBLISHER_CHECKED int comfy_publisher_text(struct comfy_publisher *p, const char *sid, const char *type,
+                                                 const void *data, size_t bytes);
 /* The same, of JSON text. Integers beyond 64 bits become floats. */
-COMFY_PUBLISHER_API int comfy_publisher_json(struct comfy_publisher *p, const char *sid, const char *type,
-                                             const char *json);
+COMFY_PUBLISHER_CHECKED int comfy_publisher_json(struct comfy_publisher *p, const char *sid, const char *type,
+                                                 const char *json);
 /* A binary event: clients get the code, four bytes, then these. Not code 2. */
-COMFY_PUBLISHER_API int comfy_publisher_binary(struct comfy_publisher *p, const char *sid, uint32_t code,
-                                               const void *data, size_t bytes);
+COMFY_PUBLISHER_CHECKED int comfy_publisher_binary(struct comfy_publisher *p, const char *sid, uint32_t code,
+                                                   const void *data, size_t bytes);
 /* A preview, code 4: an encoded picture ("JPEG": only the newest of a node matters; "PNG": may be a result, is
  * kept). `metadata`: a JSON object (node_id, prompt_id, display_node_id, ...), or NULL. */
-COMFY_PUBLISHER_API int comfy_publisher_preview(struct comfy_publisher *p, const char *sid,
-                                                const char *format, const void *image, size_t bytes,
-                                                const char *metadata);
+COMFY_PUBLISHER_CHECKED int comfy_publisher_preview(struct comfy_publisher *p, const char *sid,
+                                                    const char *format, const void *image, size_t bytes,
+                                                    const char *metadata);
 /* Any event, as a whole: the MessagePack map of WORKERS.md, with its sid, worker, keep and ts as they stand. */
-COMFY_PUBLISHER_API int comfy_publisher_envelope(struct comfy_publisher *p, const void *envelope,
-                                                 size_t bytes);
+COMFY_PUBLISHER_CHECKED int comfy_publisher_envelope(struct comfy_publisher *p, const void *envelope,
+                                                     size_t bytes);
 
 /* The worker.
  *
@@ -101,16 +103,16 @@ COMFY_PUBLISHER_API int comfy_publisher_envelope(struct comfy_publisher *p, cons
  * COMFY_PUBLISHER_HEARTBEAT_MS by whichever function is called next. So call one, comfy_publisher_flush(p, 0) will do, at
  * least that often, until comfy_publisher_close() says goodbye. Before the first time there are no heartbeats.
  * 0; -EAGAIN or -ENOMEM: it will be sent as soon as there is room; -EINVAL: no valid sid. */
-COMFY_PUBLISHER_API int comfy_publisher_status(struct comfy_publisher *p, uint64_t queue_remaining,
-                                               const char *sid, const char *prompt_id);
+COMFY_PUBLISHER_CHECKED int comfy_publisher_status(struct comfy_publisher *p, uint64_t queue_remaining,
+                                                   const char *sid, const char *prompt_id);
 
 /* Sends, waiting until Redis has answered all that was published, for at most so long; connects where there is no connection.
  * With 0 it does what can be done without waiting. 0, or -ETIMEDOUT: something has no answer yet, and stays in the queue. */
 COMFY_PUBLISHER_API int comfy_publisher_flush(struct comfy_publisher *p, unsigned timeout_ms);
 
 /* Flushes for at most so long; a worker (comfy_publisher_status) says goodbye. Then it is gone, with what was not
- * answered: 0, or -ETIMEDOUT when there was some. NULL is fine. */
-COMFY_PUBLISHER_API int comfy_publisher_close(struct comfy_publisher *p, unsigned timeout_ms);
+ * answered: 0, -ETIMEDOUT when there was some, or -ENOMEM: all was answered, and there was no goodbye. NULL is fine. */
+COMFY_PUBLISHER_CHECKED int comfy_publisher_close(struct comfy_publisher *p, unsigned timeout_ms);
 
 /* For a loop of one's own: what to wait for, as poll() takes it (fd -1: nothing), and, as its result, for how many
  * milliseconds at most; then call comfy_publisher_flush(p, 0). */
@@ -127,8 +129,8 @@ struct comfy_publisher_counters {
 
 COMFY_PUBLISHER_API struct comfy_publisher_counters comfy_publisher_counters(const struct comfy_publisher *p);
 
-/* The last thing that went wrong, or "". Of the latest failed call, the connection, or Redis' own words. Valid until the
- * next call. Never a password, nor a sid. */
+/* Why the latest call failed; where it did not (or was a flush that may not wait), what last went wrong with the connection, or
+ * Redis' own words; or "". Valid until the next call. Never a password, nor a sid. */
 COMFY_PUBLISHER_API const char *comfy_publisher_error(const struct comfy_publisher *p);
 /* The worker's id. */
 COMFY_PUBLISHER_API const char *comfy_publisher_worker(const struct comfy_publisher *p);

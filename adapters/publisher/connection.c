@@ -1,6 +1,7 @@
 #include "adapters/publisher/connection.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -23,6 +24,7 @@ int connection_open(struct connection *c, const struct redis_url *url, char *why
         connection_close(c);
         return -EIO;
     }
+    fcntl(c->context->fd, F_SETFD, FD_CLOEXEC);
     if (!url->is_unix)
         setsockopt(c->context->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return 0;

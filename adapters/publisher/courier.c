@@ -1,14 +1,11 @@
 #include "adapters/publisher/courier.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-
-#include "adapters/redis/publish.h"
 
 #define PIECES          64
 #define BACK_OFF_MS     50
@@ -48,7 +45,6 @@ static void leave(struct courier *c, uint64_t now_ms, const char *because)
     connection_close(&c->connection);
     backlog_deinit(&c->greeting);
     backlog_rewind(&c->backlog);
-    c->must_load = false;
     c->state = COURIER_AWAY;
     c->retry_ms = now_ms + with_jitter(c->back_off_ms);
     c->back_off_ms = c->back_off_ms * 2 < BACK_OFF_MAX_MS ? c->back_off_ms * 2 : BACK_OFF_MAX_MS;
@@ -90,26 +86,18 @@ static bool add_select(struct courier *c)
     return greet_with(c, args, 2);
 }
 
-static bool add_script(struct courier *c)
+/* Redis is ready for what follows: it has read its data. */
+static bool add_ping(struct courier *c)
 {
-    struct span args[] = {span_str("SCRIPT"), span_str("LOAD"), span_str(publish_lua)};
-    return greet_with(c, args, 3);
+    struct span args[] = {span_str("PING")};
+    return greet_with(c, args, 1);
 }
 
 static void on_connection(struct courier *c, uint64_t now_ms)
 {
     c->state = COURIER_GREETING;
     c->connections++;
-    if (!add_auth(c) || !add_select(c) || !add_script(c))
-        leave_for(c, now_ms, -ENOMEM);
-}
-
-static void load_again(struct courier *c, uint64_t now_ms)
-{
-    c->must_load = false;
-    backlog_rewind(&c->backlog);
-    c->state = COURIER_GREETING;
-    if (!add_script(c))
+    if (!add_auth(c) || !add_select(c) || !add_ping(c))
         leave_for(c, now_ms, -ENOMEM);
 }
 
@@ -141,7 +129,8 @@ static void check_connecting(struct courier *c, uint64_t now_ms)
 /* Redis has not done what it was asked, and will in a while. */
 static bool is_not_done(const redisReply *reply)
 {
-    static const char *const words[] = {"LOADING ", "BUSY ", "MASTERDOWN ", "TRYAGAIN ", "NOAUTH "};
+    static const char *const words[] = {"LOADING ",  "BUSY ",     "MASTERDOWN ",
+                                        "READONLY ", "TRYAGAIN ", "NOAUTH "};
     struct span text = span_of(reply->str, reply->len);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (span_starts_with(text, words[i]))
@@ -162,14 +151,10 @@ static void on_answer(struct courier *c, const redisReply *reply, uint64_t now_m
         leave(c, now_ms, reply->str);
         return;
     }
-    if (is_error && span_starts_with(span_of(reply->str, reply->len), "NOSCRIPT")) {
-        c->must_load = true;
-        backlog_pass(&c->backlog);
-        return;
-    }
     if (is_error)
         note_error(c, reply);
-    c->published += c->backlog.answering->is_event;
+    c->back_off_ms = BACK_OFF_MS;
+    c->published += TAILQ_FIRST(&c->backlog.posts)->is_event;
     backlog_done(&c->backlog);
 }
 
@@ -180,10 +165,8 @@ static void on_greeted(struct courier *c, const redisReply *reply, uint64_t now_
         return;
     }
     backlog_done(&c->greeting);
-    if (!backlog_is_empty(&c->greeting))
-        return;
-    c->state = COURIER_AT_WORK;
-    c->back_off_ms = BACK_OFF_MS;
+    if (backlog_is_empty(&c->greeting))
+        c->state = COURIER_AT_WORK;
 }
 
 static struct backlog *at_hand(struct courier *c)
@@ -193,9 +176,7 @@ static struct backlog *at_hand(struct courier *c)
 
 static void on_reply(struct courier *c, const redisReply *reply, uint64_t now_ms)
 {
-    const struct backlog *b = at_hand(c);
-    if (!b->answering ||
-        b->answering == b->next) /* it answers what it was not asked: a protocol error, or a farewell */
+    if (!backlog_awaits_answer(at_hand(c))) /* a protocol error, or its last words */
         leave(c, now_ms, reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer to nothing");
     else if (c->state == COURIER_GREETING)
         on_greeted(c, reply, now_ms);
@@ -215,7 +196,7 @@ static bool write_some(struct courier *c, uint64_t now_ms)
 {
     struct iovec pieces[PIECES];
     struct backlog *b = at_hand(c);
-    size_t count = backlog_gather(b, pieces, PIECES, c->must_load);
+    size_t count = backlog_gather(b, pieces, PIECES);
     if (count == 0)
         return false;
     bool is_waited_for =
@@ -271,10 +252,6 @@ static void work(struct courier *c, uint64_t now_ms)
         has_moved = write_some(c, now_ms);
         if (is_connected(c))
             has_moved |= read_some(c, now_ms);
-        if (c->must_load && !backlog_is_in_flight(&c->backlog)) {
-            load_again(c, now_ms);
-            has_moved = true;
-        }
     }
     if (is_connected(c))
         check_silence(c, now_ms);
@@ -290,24 +267,18 @@ void courier_turn(struct courier *c, uint64_t now_ms)
         work(c, now_ms);
 }
 
-static int left(uint64_t when_ms, uint64_t now_ms)
-{
-    uint64_t ms = when_ms > now_ms ? when_ms - now_ms : 0;
-    return ms < INT_MAX ? (int)ms : INT_MAX;
-}
-
-int courier_wants(const struct courier *c, uint64_t now_ms, int *fd, short *events)
+uint64_t courier_wants(const struct courier *c, int *fd, short *events)
 {
     const struct backlog *b = c->state == COURIER_GREETING ? &c->greeting : &c->backlog;
     *fd = connection_fd(&c->connection);
     *events = POLLIN;
     if (c->state == COURIER_AWAY)
-        return left(c->retry_ms, now_ms);
+        return c->retry_ms;
     if (c->state == COURIER_CONNECTING) {
         *events = POLLOUT;
-        return left(c->moved_ms + c->config->connect_timeout_ms, now_ms);
+        return c->moved_ms + c->config->connect_timeout_ms;
     }
-    if (backlog_has_unsent(b) && (!c->must_load || b->sent > 0))
+    if (backlog_has_unsent(b))
         *events |= POLLOUT;
-    return backlog_is_in_flight(b) ? left(c->moved_ms + c->config->answer_timeout_ms, now_ms) : -1;
+    return backlog_is_in_flight(b) ? c->moved_ms + c->config->answer_timeout_ms : UINT64_MAX;
 }

@@ -1,13 +1,11 @@
 /* The courier: brings the backlog to Redis, over one connection after the other.
  *
  *     AWAY --retry_ms--> CONNECTING --made--> GREETING --all answered--> AT_WORK
- *       ^                                        ^        NOSCRIPT          |
- *       |                                        +--------------------------+
+ *       ^                                                                   |
  *       +------------- lost, refused, silent: from any of them -------------+
  *
- * It greets with AUTH, SELECT and SCRIPT LOAD; nothing else is sent before all of these are answered well. When Redis
- * has forgotten the script, what is in flight is waited for, the script loaded again, and what was not done
- * sent again. */
+ * It greets with AUTH, SELECT and PING; nothing else is sent before all of these are answered well, for of posts that are
+ * under way together, an unready Redis may refuse the first and take the next. */
 #ifndef PUBLISHER_COURIER_H
 #define PUBLISHER_COURIER_H
 
@@ -31,12 +29,11 @@ struct courier {
     struct connection connection;
     struct backlog greeting;
     struct backlog backlog;
-    bool must_load;       /* Redis has forgotten the script */
     uint64_t moved_ms;    /* when it last began to connect, sent to an idle Redis, or heard of it */
     uint64_t retry_ms;    /* AWAY: not before */
     uint64_t back_off_ms; /* of the next failure */
     uint64_t published, errors, connections;
-    char why[COURIER_WHY_BYTES]; /* what last went wrong */
+    char why[COURIER_WHY_BYTES]; /* what last went wrong with the connection, or Redis' last error */
 };
 
 void courier_init(struct courier *c, const struct courier_config *config);
@@ -45,7 +42,7 @@ void courier_deinit(struct courier *c);
 /* Does all that can be done without waiting. */
 void courier_turn(struct courier *c, uint64_t now_ms);
 
-/* What to wait for, as poll() takes it; returns for how long at most, -1 for ever. */
-int courier_wants(const struct courier *c, uint64_t now_ms, int *fd, short *events);
+/* What to wait for, as poll() takes it; returns until when at most, UINT64_MAX for ever. */
+uint64_t courier_wants(const struct courier *c, int *fd, short *events);
 
 #endif

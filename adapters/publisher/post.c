@@ -1,40 +1,36 @@
 #include "adapters/publisher/post.h"
 
-#include <stdio.h>
+#include <assert.h>
+#include <hiredis/hiredis.h>
+#include <limits.h>
 #include <stdlib.h>
 
-#define HEAD_MAX 24 /* of "*3\r\n", "$12\r\n" */
-
-static size_t write_head(uint8_t *to, char kind, size_t n)
-{
-    return (size_t)snprintf((char *)to, HEAD_MAX, "%c%zu\r\n", kind, n);
-}
-
-static size_t write_argument(uint8_t *to, struct span argument)
-{
-    size_t n = write_head(to, '$', argument.len);
-    if (argument.len > 0)
-        memcpy(to + n, argument.bytes, argument.len);
-    memcpy(to + n + argument.len, "\r\n", 2);
-    return n + argument.len + 2;
-}
+#define ARGS_MAX 16
 
 struct post *post_new(const struct span *args, size_t count)
 {
-    size_t most = HEAD_MAX;
-    for (size_t i = 0; i < count; i++)
-        most += HEAD_MAX + args[i].len + 2;
-    struct post *p = malloc(sizeof *p + most);
-    if (!p)
+    const char *texts[ARGS_MAX];
+    size_t lengths[ARGS_MAX];
+    size_t total = 0;
+    assert(count <= ARGS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        texts[i] = (const char *)args[i].bytes;
+        lengths[i] = args[i].len;
+        total += args[i].len;
+    }
+    struct post *p = total < INT_MAX / 2 ? calloc(1, sizeof *p) : NULL; /* hiredis counts in int */
+    long long len = p ? redisFormatCommandArgv(&p->bytes, (int)count, texts, lengths) : -1;
+    if (len < 0) {
+        free(p);
         return NULL;
-    p->is_event = false;
-    p->len = write_head(p->bytes, '*', count);
-    for (size_t i = 0; i < count; i++)
-        p->len += write_argument(p->bytes + p->len, args[i]);
+    }
+    p->len = (size_t)len;
     return p;
 }
 
 void post_free(struct post *p)
 {
+    if (p)
+        redisFreeCommand(p->bytes);
     free(p);
 }

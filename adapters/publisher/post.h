@@ -9,11 +9,11 @@
 struct post {
     TAILQ_ENTRY(post) in_backlog;
     bool is_event;
+    char *bytes; /* owned */
     size_t len;
-    uint8_t bytes[];
 };
 
-/* A command of these arguments, copied. NULL: no memory. */
+/* A command of at most 16 arguments, copied. NULL: no memory. */
 struct post *post_new(const struct span *args, size_t count);
 void post_free(struct post *p);
 

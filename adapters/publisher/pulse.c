@@ -10,14 +10,15 @@
 
 #define POSTS 4 /* most that a heartbeat takes */
 
-void pulse_init(struct pulse *p, const struct route *route, const char *worker)
+int pulse_init(struct pulse *p, const struct route *route, const char *worker)
 {
-    uint64_t random[2] = {0};
+    uint64_t random[2];
     *p = (struct pulse){.route = route, .worker = worker};
     if (getrandom(random, sizeof random, 0) != sizeof random)
-        random[0] = (uint64_t)(uintptr_t)p;
+        return -EIO;
     snprintf(p->boot, sizeof p->boot, "%016llx%016llx", (unsigned long long)random[0],
              (unsigned long long)random[1]);
+    return 0;
 }
 
 void pulse_deinit(struct pulse *p)
@@ -92,7 +93,7 @@ static struct post *told(const struct pulse *p, struct span state)
     return post;
 }
 
-static struct post *farewell(const struct pulse *p)
+static struct post *gone(const struct pulse *p)
 {
     struct packing message;
     packing_init(&message);
@@ -145,8 +146,8 @@ int pulse_beat(struct pulse *p, struct backlog *b, uint64_t unix_ms)
     return add_all(b, posts, count);
 }
 
-int pulse_stop(const struct pulse *p, struct backlog *b)
+int pulse_goodbye(const struct pulse *p, struct backlog *b)
 {
-    struct post *posts[] = {entry(p, "HDEL", SPAN_NONE), farewell(p)};
+    struct post *posts[] = {entry(p, "HDEL", SPAN_NONE), gone(p)};
     return add_all(b, posts, 2);
 }

@@ -18,7 +18,9 @@ struct pulse {
     uint64_t due_ms;
 };
 
-void pulse_init(struct pulse *p, const struct route *route, const char *worker);
+/* 0, or -EIO: there are no random numbers. */
+int pulse_init(struct pulse *p, const struct route *route, const char *worker)
+    __attribute__((warn_unused_result));
 void pulse_deinit(struct pulse *p);
 
 /* What the worker does from now on. Copied. -ENOMEM: it stays as it was. */
@@ -28,6 +30,6 @@ int pulse_set(struct pulse *p, uint64_t queue_remaining, const char *sid, const 
 /* Adds a heartbeat: stored, then published, then what it renews. -ENOMEM: nothing was added. */
 int pulse_beat(struct pulse *p, struct backlog *b, uint64_t unix_ms) __attribute__((warn_unused_result));
 /* Adds the goodbye. The same results. */
-int pulse_stop(const struct pulse *p, struct backlog *b) __attribute__((warn_unused_result));
+int pulse_goodbye(const struct pulse *p, struct backlog *b) __attribute__((warn_unused_result));
 
 #endif

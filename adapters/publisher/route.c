@@ -47,8 +47,8 @@ static struct post *by_script(const struct route *r, struct span envelope, const
     key_session(&channel, r->prefix, e->sid, "");
     key_session(&log, r->prefix, e->sid, ":log");
     key_session(&latest, r->prefix, e->sid, ":latest");
-    struct span args[] = {span_str("EVALSHA"),
-                          span_str(publish_lua_sha1),
+    struct span args[] = {span_str("EVAL"),
+                          span_str(publish_lua),
                           span_str("2"),
                           key_span(&log),
                           key_span(&latest),

@@ -9,8 +9,7 @@
 #include "adapters/redis/oddities.h"
 
 extern const char claim_lua[], store_lua[], leave_lua[];
-extern const char claim_lua_sha1[], store_lua_sha1[],
-    leave_lua_sha1[]; /* in hexadecimal digits, as EVALSHA has it */
+extern const char claim_lua_sha1[], store_lua_sha1[]; /* in hexadecimal digits, as EVALSHA has it */
 
 struct scripts {
     struct commands *commands; /* borrowed */

@@ -13,6 +13,7 @@
 #define EXIT_USAGE  2
 #define WORKERS_MAX 1024
 #define MANY        1000000
+#define SLOWEST     0.001
 
 enum kind { TEXT, FLAG, TIME, COUNT, SPEED };
 
@@ -45,7 +46,7 @@ static const struct option_row rows[] = {
     {"sid", "SID", NULL, TEXT, AT(sid), 0, 0,
      "the session to play for (those of the recording); with --sessions, what -1, -2, ... follow"},
     {"speed", "NUMBER", NULL, SPEED, AT(speed), 0, 0,
-     "times the recorded pace (1); 0: as fast as Redis takes it"},
+     "times the recorded pace (1), from 0.001 on; 0: as fast as Redis takes it"},
     {"loop", NULL, NULL, FLAG, AT(loop), 0, 0, "play over and over, until SIGINT or SIGTERM"},
     {"times", "COUNT", NULL, COUNT, AT(times), 1, MANY, "play so often for each session (1)"},
     {"pause", "TIME", NULL, TIME, AT(pause_ms), 0, UINT32_MAX,
@@ -102,7 +103,7 @@ static bool parse_speed(const char *text, double *speed)
 {
     char *end;
     *speed = strtod(text, &end);
-    return end != text && *end == '\0' && *speed >= 0 && *speed <= MANY;
+    return end != text && *end == '\0' && (*speed == FASTEST || (*speed >= SLOWEST && *speed <= MANY));
 }
 
 static int set(struct arguments *a, const struct option_row *row, const char *from, const char *value)
@@ -117,7 +118,7 @@ static int set(struct arguments *a, const struct option_row *row, const char *fr
         *(bool *)field = true;
         return -1;
     case SPEED:
-        return parse_speed(value, field) ? -1 : refuse(from, value, "a number, 0 to 1000000");
+        return parse_speed(value, field) ? -1 : refuse(from, value, "0, or a number, 0.001 to 1000000");
     case TIME:
         if (value_parse_time(value, number) == 0 && *number >= row->min && *number <= row->max)
             return -1;

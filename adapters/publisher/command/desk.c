@@ -1,33 +1,16 @@
 #include "adapters/publisher/command/desk.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "adapters/publisher/clock.h"
+
 #define PASSWORD_MAX 4096
-
-static uint64_t read_clock(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-uint64_t desk_now_ms(void)
-{
-    return read_clock(CLOCK_MONOTONIC);
-}
-
-uint64_t desk_unix_ms(void)
-{
-    return read_clock(CLOCK_REALTIME);
-}
 
 static int complain(const char *what, const char *why)
 {
@@ -86,13 +69,13 @@ static int open_signals(void)
     sigaddset(&stops, SIGINT);
     sigaddset(&stops, SIGTERM);
     sigprocmask(SIG_BLOCK, &stops, NULL);
-    return signalfd(-1, &stops, SFD_CLOEXEC);
+    return signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 int desk_open(struct desk *d, const struct arguments *a)
 {
     char password[PASSWORD_MAX] = "";
-    *d = (struct desk){.signals = -1};
+    *d = (struct desk){.signals = -1, .stop_ms = UINT64_MAX};
     if (a->password_file && read_password(a->password_file, password) < 0)
         return -1;
     d->publishers = calloc(a->workers, sizeof *d->publishers);
@@ -104,70 +87,45 @@ int desk_open(struct desk *d, const struct arguments *a)
     return open_publishers(d, a, password);
 }
 
-static int close_publisher(struct comfy_publisher *p, unsigned timeout_ms)
+void desk_complain(const struct desk *d, size_t publisher, const char *where)
 {
-    char why[2 * COMFY_PUBLISHER_WHY_BYTES];
-    size_t left = 0;
-    if (comfy_publisher_flush(p, timeout_ms) < 0) {
-        left = comfy_publisher_counters(p).queued_events;
-        snprintf(why, sizeof why, "%zu events were not published: %s", left, comfy_publisher_error(p));
-        complain(comfy_publisher_worker(p), why);
-    }
-    /* The flush had its time. */
-    int error = comfy_publisher_close(p, left ? 0 : DESK_GOODBYE_MS);
-    return left || error ? -1 : 0;
-}
-
-int desk_close(struct desk *d, unsigned timeout_ms)
-{
-    int error = 0;
-    uint64_t end_ms = desk_now_ms() + timeout_ms;
-    for (size_t i = 0; i < d->count; i++) {
-        uint64_t now_ms = desk_now_ms();
-        if (close_publisher(d->publishers[i], now_ms < end_ms ? (unsigned)(end_ms - now_ms) : 0) < 0)
-            error = -1;
-    }
-    free(d->publishers);
-    free(d->said);
-    free(d->waits);
-    if (d->signals >= 0)
-        close(d->signals);
-    return error;
-}
-
-void desk_say_nothing(struct desk *d, size_t publisher)
-{
-    snprintf(d->said[publisher], sizeof d->said[publisher], "%s",
-             comfy_publisher_error(d->publishers[publisher]));
-}
-
-void desk_complain(struct desk *d, size_t publisher, const char *where)
-{
-    desk_say_nothing(d, publisher);
-    complain(where, d->said[publisher]);
+    complain(where, comfy_publisher_error(d->publishers[publisher]));
 }
 
 /* Of the connection, or Redis' own words. */
 static void complain_once(struct desk *d, size_t i)
 {
     const char *why = comfy_publisher_error(d->publishers[i]);
-    if (*why && strcmp(why, d->said[i]) != 0)
-        desk_complain(d, i, comfy_publisher_worker(d->publishers[i]));
+    if (!*why || strcmp(why, d->said[i]) == 0)
+        return;
+    snprintf(d->said[i], sizeof d->said[i], "%s", why);
+    complain(comfy_publisher_worker(d->publishers[i]), why);
 }
 
-static int sooner(int ms, uint64_t when_ms)
+/* True when all of them have all their answers. */
+static bool flush_all(struct desk *d)
 {
-    uint64_t now_ms = desk_now_ms(), left_ms = when_ms > now_ms ? when_ms - now_ms : 0;
-    if (when_ms == UINT64_MAX || (ms >= 0 && (uint64_t)ms < left_ms))
-        return ms;
-    return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+    bool is_flushed = true;
+    for (size_t i = 0; i < d->count; i++) {
+        is_flushed &= comfy_publisher_flush(d->publishers[i], 0) == 0;
+        complain_once(d, i);
+    }
+    return is_flushed;
+}
+
+static void take_signal(struct desk *d)
+{
+    struct signalfd_siginfo signal;
+    if (read(d->signals, &signal, sizeof signal) <= 0 || d->is_stopped)
+        return;
+    d->is_stopped = true;
+    d->stop_ms = clock_now_ms() + DESK_GOODBYE_MS;
 }
 
 bool desk_wait(struct desk *d, uint64_t when_ms, bool reads_input)
 {
-    struct signalfd_siginfo signal;
     struct pollfd *signals = &d->waits[d->count], *input = signals + 1;
-    int ms = -1;
+    int ms = clock_left(when_ms, clock_now_ms());
     for (size_t i = 0; i < d->count; i++) {
         int its_ms = comfy_publisher_poll(d->publishers[i], &d->waits[i]);
         if (its_ms >= 0 && (ms < 0 || its_ms < ms))
@@ -175,12 +133,45 @@ bool desk_wait(struct desk *d, uint64_t when_ms, bool reads_input)
     }
     *signals = (struct pollfd){.fd = d->signals, .events = POLLIN};
     *input = (struct pollfd){.fd = reads_input ? STDIN_FILENO : -1, .events = POLLIN};
-    poll(d->waits, d->count + 2, sooner(ms, when_ms));
-    for (size_t i = 0; i < d->count; i++) {
-        if (comfy_publisher_flush(d->publishers[i], 0) < 0 || d->waits[i].revents)
-            complain_once(d, i);
-    }
-    if (signals->revents && read(d->signals, &signal, sizeof signal) > 0)
-        d->is_stopped = true;
+    poll(d->waits, d->count + 2, ms);
+    flush_all(d);
+    take_signal(d);
     return input->revents != 0;
+}
+
+/* When the time is over: a signal shortens it. */
+static uint64_t end_of(const struct desk *d, uint64_t end_ms)
+{
+    return d->stop_ms < end_ms ? d->stop_ms : end_ms;
+}
+
+/* All of it has had its time; the goodbye has the rest. */
+static int close_publisher(struct comfy_publisher *p, uint64_t end_ms)
+{
+    char why[2 * COMFY_PUBLISHER_WHY_BYTES];
+    int error = comfy_publisher_counters(p).errors > 0 ? -1 : 0; /* which was said */
+    if (comfy_publisher_flush(p, 1) < 0) {
+        snprintf(why, sizeof why, "%zu events were not published: %s",
+                 comfy_publisher_counters(p).queued_events, comfy_publisher_error(p));
+        error = complain(comfy_publisher_worker(p), why);
+    }
+    int closed = comfy_publisher_close(p, (unsigned)clock_left(end_ms, clock_now_ms()));
+    return closed < 0 && !error ? complain("a worker's goodbye", strerror(-closed)) : error;
+}
+
+int desk_close(struct desk *d, uint64_t timeout_ms)
+{
+    int error = 0;
+    uint64_t end_ms = clock_now_ms() + timeout_ms;
+    while (!flush_all(d) && clock_now_ms() < end_of(d, end_ms))
+        desk_wait(d, end_of(d, end_ms), false);
+    for (size_t i = 0; i < d->count; i++)
+        if (close_publisher(d->publishers[i], end_of(d, end_ms)) < 0)
+            error = -1;
+    free(d->publishers);
+    free(d->said);
+    free(d->waits);
+    if (d->signals >= 0)
+        close(d->signals);
+    return error;
 }

@@ -11,7 +11,7 @@
 #include "adapters/publisher/comfy_publisher.h"
 #include "adapters/publisher/command/arguments.h"
 
-#define DESK_GOODBYE_MS 2000
+#define DESK_GOODBYE_MS 2000 /* that a signal leaves */
 
 struct desk {
     struct comfy_publisher **publishers;     /* owned */
@@ -20,24 +20,20 @@ struct desk {
     size_t count;
     int signals; /* a signalfd */
     bool is_stopped;
+    uint64_t stop_ms; /* when all must have ended; UINT64_MAX until a signal has come */
 };
 
 /* Opens a publisher for each worker. 0, or -1: said why; in any case desk_close() follows. */
 int desk_open(struct desk *d, const struct arguments *a);
-/* 0, or -1: something was not published within the time, and that was said. */
-int desk_close(struct desk *d, unsigned timeout_ms);
+/* Waits until all is published, for at most so long, or DESK_GOODBYE_MS from a signal on; then the workers say goodbye, within
+ * the same time. 0, or -1: something was not published or not stored, and that was said. */
+int desk_close(struct desk *d, uint64_t timeout_ms);
 
 /* Waits until `when_ms` (UINT64_MAX: for ever) at the latest, doing what the publishers have to do. With `reads_input` also
  * until standard input has something: then the result is true. */
 bool desk_wait(struct desk *d, uint64_t when_ms, bool reads_input);
 
 /* Says what a publisher's last call failed for; `where` it was, a text to begin with. */
-void desk_complain(struct desk *d, size_t publisher, const char *where);
-
-/* What a publisher's last call failed for needs no word: it will be tried again. */
-void desk_say_nothing(struct desk *d, size_t publisher);
-
-uint64_t desk_now_ms(void);
-uint64_t desk_unix_ms(void);
+void desk_complain(const struct desk *d, size_t publisher, const char *where);
 
 #endif

@@ -8,7 +8,8 @@
 
 #include "adapters/msgpack/codec.h"
 #include "adapters/msgpack/unpack.h"
-#include "adapters/publisher/parcel.h"
+#include "adapters/publisher/clock.h"
+#include "adapters/publisher/envelope.h"
 #include "adapters/publisher/parse_json.h"
 
 #define READ_BYTES     (64 * 1024)
@@ -188,7 +189,7 @@ static const char *pack_event(struct packing *to, struct span line, const char *
     if (why)
         return why;
     struct span data = members[KEY_DATA].value.len ? members[KEY_DATA].value : span_str("\xc0");
-    parcel_begin(to, &e, desk_unix_ms());
+    envelope_begin(to, &e, clock_unix_ms());
     if (e.is_binary)
         return pack_binary_data(to, e.code, data)
                    ? NULL
@@ -200,10 +201,9 @@ static const char *pack_event(struct packing *to, struct span line, const char *
 /* As often as the queue is full, once Redis has had time. */
 static void publish(struct lines *l, struct span envelope)
 {
-    uint64_t end_ms = desk_now_ms() + l->timeout_ms;
+    uint64_t end_ms = clock_now_ms() + l->timeout_ms;
     int error = comfy_publisher_envelope(l->publisher, envelope.bytes, envelope.len);
-    while (error == -EAGAIN && desk_now_ms() < end_ms && !l->desk->is_stopped) {
-        desk_say_nothing(l->desk, 0);
+    while (error == -EAGAIN && clock_now_ms() < end_ms && !l->desk->is_stopped) {
         desk_wait(l->desk, end_ms, false);
         error = comfy_publisher_envelope(l->publisher, envelope.bytes, envelope.len);
     }
@@ -293,8 +293,13 @@ static bool read_some(struct lines *l)
     if (!l->bytes)
         return false;
     ssize_t n = read(STDIN_FILENO, l->bytes + l->len, l->cap - l->len);
-    if (n < 0)
-        return errno == EINTR || errno == EAGAIN;
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return true;
+    if (n < 0) {
+        l->number++;
+        complain(l, strerror(errno));
+        return false;
+    }
     size_t from = l->len;
     l->len += (size_t)n;
     take_lines(l, from);

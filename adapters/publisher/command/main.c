@@ -1,5 +1,9 @@
 /* comfy-publish: events of ComfyUI workers, from JSON lines or from a recording, by way of the publisher library. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "adapters/publisher/command/arguments.h"
 #include "adapters/publisher/command/desk.h"
@@ -26,9 +30,13 @@ int main(int argc, char **argv)
     int code = arguments_read(&a, argc, argv);
     if (code >= 0)
         return code;
+    if (!a.play && fcntl(STDIN_FILENO, F_GETFD) < 0) { /* else its number is soon another file's */
+        fprintf(stderr, "comfy-publish: standard input: %s\n", strerror(errno));
+        return 1;
+    }
     int error = desk_open(&d, &a);
     if (!error)
         error = a.play ? play(&d, &a) : lines_publish(&d, a.timeout_ms);
-    int left = desk_close(&d, d.is_stopped ? DESK_GOODBYE_MS : (unsigned)a.timeout_ms);
+    int left = desk_close(&d, a.timeout_ms);
     return error || left ? 1 : 0;
 }

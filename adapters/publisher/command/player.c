@@ -6,11 +6,14 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "adapters/publisher/parcel.h"
+#include "adapters/publisher/clock.h"
+#include "adapters/publisher/command/grow.h"
+#include "adapters/publisher/envelope.h"
 #include "relay/sid.h"
 
 #define SID_BYTES (SID_MAX_BYTES + 1)
 #define FOR_EVER  SIZE_MAX
+#define DELAY_MAX 1e15 /* in ms: never, and an integer holds it */
 
 enum state { RESTING, PLAYING, IDLE };
 
@@ -25,6 +28,7 @@ struct player {
     size_t told_events; /* of which the worker's own state was told */
     bool has_ended;     /* its prompt has told that it is over */
     uint64_t began_ms, due_ms;
+    uint64_t full_ms; /* since when Redis has had no room for the next event; 0: it has */
 };
 
 struct players {
@@ -33,6 +37,8 @@ struct players {
     const struct arguments *arguments;
     struct player *all; /* owned */
     uint64_t chance;
+    unsigned long refused;
+    bool gave_up;
 };
 
 /* Chance: splitmix64 (Steele, Lea and Flood, 2014). */
@@ -56,6 +62,12 @@ static void make_id(char id[PROMPT_BYTES])
              b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
+static void complain(struct players *ps, const struct player *p, const char *where)
+{
+    desk_complain(ps->desk, (size_t)(p - ps->all), where);
+    ps->refused++;
+}
+
 /* What a worker has to do */
 
 static size_t sessions_of(const struct players *ps)
@@ -65,12 +77,10 @@ static size_t sessions_of(const struct players *ps)
 
 static bool give_job(struct player *p, size_t session)
 {
-    if ((p->job_count & (p->job_count - 1)) == 0) {
-        size_t *more = realloc(p->jobs, (p->job_count ? 2 * p->job_count : 1) * sizeof *more);
-        if (!more)
-            return false;
-        p->jobs = more;
-    }
+    size_t *more = grow(p->jobs, p->job_count, sizeof *more);
+    if (!more)
+        return false;
+    p->jobs = more;
     p->jobs[p->job_count++] = session;
     return true;
 }
@@ -122,7 +132,7 @@ static void begin_run(struct players *ps, struct player *p, size_t session)
     p->state = PLAYING;
     p->next_event = p->told_events = 0;
     p->has_ended = false;
-    p->began_ms = p->due_ms = desk_now_ms();
+    p->began_ms = p->due_ms = clock_now_ms();
 }
 
 static void next_run(struct players *ps, struct player *p)
@@ -134,13 +144,19 @@ static void next_run(struct players *ps, struct player *p)
         begin_run(ps, p, session);
 }
 
+/* What has no room now will be sent when there is some. */
+static void tell(struct players *ps, struct player *p, uint64_t queue, const char *sid, const char *prompt)
+{
+    int error = comfy_publisher_status(p->publisher, queue, sid, prompt);
+    if (error < 0 && error != -EAGAIN)
+        complain(ps, p, "heartbeat");
+}
+
 static void end_run(struct players *ps, struct player *p)
 {
     p->state = RESTING;
-    p->due_ms = desk_now_ms() + ps->arguments->pause_ms;
-    if (comfy_publisher_status(p->publisher, jobs_left(ps, p), NULL, NULL) < 0) {
-        /* It will be sent when there is room. */
-    }
+    p->due_ms = clock_now_ms() + ps->arguments->pause_ms;
+    tell(ps, p, jobs_left(ps, p), NULL, NULL);
 }
 
 /* The prompts that the worker has, the one that it plays included until that has told its end. */
@@ -162,10 +178,7 @@ static void tell_state(struct players *ps, struct player *p, const struct event 
     else if (e->to == TO_SESSION && e->sid.len < sizeof sid)
         memcpy(sid, e->sid.bytes, e->sid.len);
     p->has_ended = false;
-    if (comfy_publisher_status(p->publisher, queue_of(ps, p), *sid ? sid : NULL,
-                               prompt < 0 ? NULL : p->ids.ids[prompt]) < 0) {
-        /* It will be sent when there is room. */
-    }
+    tell(ps, p, queue_of(ps, p), *sid ? sid : NULL, prompt < 0 ? NULL : p->ids.ids[prompt]);
     if (prompt >= 0) {
         printf("prompt %s for %s\n", p->ids.ids[prompt], *sid ? sid : "nobody");
         fflush(stdout);
@@ -177,7 +190,7 @@ static void pack_data(struct players *ps, struct player *p, const struct event *
 {
     if (event_effect(e) != EFFECT_STATUS || !ps->arguments->sessions) {
         if (e->data.len)
-            recording_rewrite(ps->recording, e->data, &p->ids, desk_unix_ms(), to);
+            recording_rewrite(ps->recording, e->data, &p->ids, clock_unix_ms(), to);
         else
             msgpack_pack_nil(&to->packer);
         return;
@@ -198,7 +211,7 @@ static int publish(struct players *ps, struct player *p, const struct event *rec
     if (e.to == TO_SESSION && *p->sid)
         e.sid = span_str(p->sid);
     packing_init(&packed);
-    parcel_begin(&packed, &e, desk_unix_ms());
+    envelope_begin(&packed, &e, clock_unix_ms());
     pack_data(ps, p, recorded, &packed);
     struct span envelope = packing_span(&packed);
     int error =
@@ -207,17 +220,31 @@ static int publish(struct players *ps, struct player *p, const struct event *rec
     return error;
 }
 
-static void complain(struct players *ps, const struct player *p)
-{
-    char where[48];
-    snprintf(where, sizeof where, "event %zu of the recording", p->next_event + 1);
-    desk_complain(ps->desk, (size_t)(p - ps->all), where);
-}
-
 static uint64_t due_of(const struct players *ps, const struct player *p, const struct recorded *r)
 {
     double speed = ps->arguments->speed;
-    return p->began_ms + (speed == FASTEST ? 0 : (uint64_t)(r->at_ms > 0 ? r->at_ms / speed : 0));
+    double delay_ms = speed == FASTEST || r->at_ms < 0 ? 0 : r->at_ms / speed;
+    return p->began_ms + (uint64_t)(delay_ms < DELAY_MAX ? delay_ms : DELAY_MAX);
+}
+
+static void complain_of_event(struct players *ps, const struct player *p)
+{
+    char where[48];
+    snprintf(where, sizeof where, "event %zu of the recording", p->next_event + 1);
+    complain(ps, p, where);
+}
+
+/* Until Redis has answered something, or has had its time. */
+static void wait_for_room(struct players *ps, struct player *p)
+{
+    uint64_t now_ms = clock_now_ms();
+    if (!p->full_ms)
+        p->full_ms = now_ms;
+    p->due_ms = p->full_ms + ps->arguments->timeout_ms;
+    if (now_ms < p->due_ms)
+        return;
+    complain_of_event(ps, p);
+    ps->gave_up = true;
 }
 
 /* The next event. False: Redis has no room for it yet. */
@@ -227,11 +254,12 @@ static bool play_event(struct players *ps, struct player *p)
     tell_state(ps, p, e);
     int error = publish(ps, p, e);
     if (error == -EAGAIN) {
-        desk_say_nothing(ps->desk, (size_t)(p - ps->all));
+        wait_for_room(ps, p);
         return false;
     }
+    p->full_ms = 0;
     if (error < 0)
-        complain(ps, p);
+        complain_of_event(ps, p);
     if (event_ends_prompt(e))
         p->has_ended = true;
     p->next_event++;
@@ -252,10 +280,8 @@ static void play(struct players *ps, struct player *p, uint64_t now_ms)
         p->due_ms = due_of(ps, p, &r->events[p->next_event]);
         if (p->due_ms > now_ms)
             return;
-        if (!play_event(ps, p)) {
-            p->due_ms = UINT64_MAX; /* until Redis has answered something */
+        if (!play_event(ps, p))
             return;
-        }
     }
 }
 
@@ -294,7 +320,7 @@ static void close_all(struct players *ps)
 /* Plays what is due; when to go on, or 0 when all is played. */
 static uint64_t play_due(struct players *ps)
 {
-    uint64_t next_ms = UINT64_MAX, now_ms = desk_now_ms();
+    uint64_t next_ms = UINT64_MAX, now_ms = clock_now_ms();
     bool has_more = false;
     for (size_t i = 0; i < ps->desk->count; i++) {
         struct player *p = &ps->all[i];
@@ -316,8 +342,8 @@ int player_play_all(struct desk *d, const struct recording *r, const struct argu
         close_all(&ps);
         return -1;
     }
-    while (!d->is_stopped && (next_ms = play_due(&ps)) > 0)
+    while (!d->is_stopped && !ps.gave_up && (next_ms = play_due(&ps)) > 0)
         desk_wait(d, next_ms, false);
     close_all(&ps);
-    return 0;
+    return ps.refused > 0 ? -1 : 0;
 }

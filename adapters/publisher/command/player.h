@@ -5,7 +5,8 @@
 #include "adapters/publisher/command/desk.h"
 #include "adapters/publisher/command/recording.h"
 
-/* Plays until all is played or a signal comes. 0, or -1: no memory, which was said. */
+/* Plays until all is played or a signal comes. 0, or -1: an event was refused, Redis did not answer in time, or no memory; and
+ * that was said. */
 int player_play_all(struct desk *d, const struct recording *r, const struct arguments *a);
 
 #endif

@@ -1,11 +1,13 @@
 #include "adapters/publisher/command/recording.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "adapters/msgpack/codec.h"
 #include "adapters/msgpack/unpack.h"
+#include "adapters/publisher/command/grow.h"
 
 /* Reading */
 
@@ -16,15 +18,11 @@ static int fail(struct recording *r, char *why, const char *file, const char *wh
     return -1;
 }
 
-/* Room for one more of `size` bytes; they double. False: no memory. */
-static bool grow(void **items, size_t count, size_t size)
+static int fail_event(struct recording *r, char *why, const char *file, enum drop_reason reason)
 {
-    if (count & (count - 1))
-        return true;
-    void *more = realloc(*items, (count ? 2 * count : 1) * size);
-    if (more)
-        *items = more;
-    return more != NULL;
+    char what[64];
+    snprintf(what, sizeof what, "event %zu: %s", r->count + 1, drop_reason_label(reason));
+    return fail(r, why, file, what);
 }
 
 static bool add_prompt(struct recording *r, struct span id)
@@ -32,38 +30,52 @@ static bool add_prompt(struct recording *r, struct span id)
     struct value v = unpack_one(id);
     if (v.kind != VALUE_STR || recording_prompt(r, id) >= 0)
         return true;
-    if (!grow((void **)&r->prompts, r->prompt_count, sizeof *r->prompts))
+    struct span *more = grow(r->prompts, r->prompt_count, sizeof *more);
+    if (!more)
         return false;
+    r->prompts = more;
     r->prompts[r->prompt_count++] = v.bytes;
     return true;
 }
 
-/* When it was published. */
+/* When it was published, or not a number. */
 static double time_of(struct span envelope)
 {
     struct member ts = {.key = "ts"};
     if (unpack_members(envelope, 1, &ts, 1) != DROP_NOTHING)
-        return 0;
+        return NAN;
     struct value v = unpack_one(ts.value);
-    return v.kind == VALUE_UINT ? (double)v.uint : v.kind == VALUE_FLOAT64 ? v.float64 : 0;
+    double ms = v.kind == VALUE_UINT ? (double)v.uint : v.kind == VALUE_FLOAT64 ? v.float64 : NAN;
+    return isfinite(ms) ? ms : NAN;
 }
 
-/* An event that breaks the contract is kept, for what it is worth: it will be refused when it is published. */
-static bool add_event(struct recording *r, struct span envelope)
+/* Of an event without a time, that of the one before. */
+static double since_first(struct recording *r, double ms)
+{
+    if (isnan(ms))
+        return r->count > 0 ? r->events[r->count - 1].at_ms : 0;
+    if (isnan(r->first_ms))
+        r->first_ms = ms;
+    return ms - r->first_ms;
+}
+
+/* One whose data breaks the contract is kept: it will be refused when it is published. */
+static enum drop_reason add_event(struct recording *r, struct span envelope)
 {
     struct codec *codec = codec_msgpack();
-    struct recorded recorded = {.at_ms = time_of(envelope)};
-    if (codec->decode(codec, envelope, SPAN_NONE, &recorded.event) != DROP_NOTHING)
-        return true;
+    struct recorded recorded = {.at_ms = since_first(r, time_of(envelope))};
+    enum drop_reason why = codec->decode(codec, envelope, SPAN_NONE, &recorded.event);
+    if (why)
+        return why;
     bool is_whole = codec->encode(codec, &recorded.event, NULL) == DROP_NOTHING;
     if (is_whole && event_effect(&recorded.event) == EFFECT_START && !add_prompt(r, recorded.event.prompt))
-        return false;
-    if (!grow((void **)&r->events, r->count, sizeof *r->events))
-        return false;
-    if (r->count > 0)
-        recorded.at_ms -= r->events[0].at_ms;
+        return DROP_NO_MEMORY;
+    struct recorded *more = grow(r->events, r->count, sizeof *more);
+    if (!more)
+        return DROP_NO_MEMORY;
+    r->events = more;
     r->events[r->count++] = recorded;
-    return true;
+    return DROP_NOTHING;
 }
 
 /* Steps over one value, however deep it is nested. */
@@ -88,12 +100,12 @@ static int split(struct recording *r, const char *file, char *why)
             return fail(r, why, file, "not a recording: an event is a MessagePack map");
         if (!skip(&u))
             return fail(r, why, file, "not a recording: its MessagePack is broken");
-        if (!add_event(r, span_of(start, (size_t)(u.at - start))))
-            return fail(r, why, file, "no memory");
+        enum drop_reason reason = add_event(r, span_of(start, (size_t)(u.at - start)));
+        if (reason)
+            return fail_event(r, why, file, reason);
     }
     if (r->count == 0)
         return fail(r, why, file, "a recording without an event");
-    r->events[0].at_ms = 0;
     return 0;
 }
 
@@ -113,7 +125,7 @@ static int read_all(struct recording *r, FILE *file)
 
 int recording_read(struct recording *r, const char *name, char why[RECORDING_WHY_BYTES])
 {
-    *r = (struct recording){0};
+    *r = (struct recording){.first_ms = NAN};
     FILE *file = fopen(name, "rb");
     if (!file)
         return fail(r, why, name, strerror(errno));

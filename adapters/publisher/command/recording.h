@@ -10,7 +10,7 @@
 
 struct recorded {
     struct event event; /* into the file's bytes */
-    double at_ms;       /* since the first one */
+    double at_ms;       /* since the first one that has a time */
 };
 
 struct recording {
@@ -20,6 +20,7 @@ struct recording {
     size_t count;
     struct span *prompts; /* owned; the ids of its prompts, texts */
     size_t prompt_count;
+    double first_ms; /* the time of that one; not a number: none has one */
 };
 
 /* The ids that stand for those of the recording, in one run; prompt_count of them. */
@@ -27,7 +28,7 @@ struct run_ids {
     char (*ids)[PROMPT_BYTES]; /* owned */
 };
 
-/* 0; or -1 with nothing to deinit, and `why` with the name of the file. */
+/* 0; or -1 with nothing to deinit, and `why` with the name of the file, and which event it is that breaks the contract. */
 int recording_read(struct recording *r, const char *file, char why[RECORDING_WHY_BYTES]);
 void recording_deinit(struct recording *r);
 

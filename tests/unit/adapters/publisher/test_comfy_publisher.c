@@ -7,12 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
-#include <time.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "adapters/msgpack/unpack.h"
 #include "adapters/publisher/comfy_publisher.h"
+#include "adapters/redis/publish.h"
 #include "tests/support/redis_server.h"
 
 #define LOG     "comfy:sid:{s}:log"
@@ -21,6 +25,13 @@
 
 static struct redis_server server;
 static struct comfy_publisher *p;
+static bool has_no_chance;
+
+/* In place of the C library's. */
+ssize_t getrandom(void *to, size_t bytes, unsigned flags)
+{
+    return has_no_chance ? -1 : syscall(SYS_getrandom, to, bytes, flags);
+}
 
 static void open_with(struct comfy_publisher_options options)
 {
@@ -306,19 +317,98 @@ static void killed_redis_costs_no_kept_event(void **state)
     assert_in_range(comfy_publisher_counters(p).connections, 2, 100);
 }
 
-static void forgotten_script_is_loaded_again_and_the_order_kept(void **state)
+/* What a second publisher does that knows it by its hash. */
+static void script_that_redis_forgets_and_learns_again_costs_no_order(void **state)
+{
+    (void)state;
+    int n = 0;
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < 200; i++)
+            emit_number(n++);
+        freeReplyObject(redis_server_do(&server, "SCRIPT FLUSH"));
+        for (int i = 0; i < 200; i++)
+            emit_number(n++);
+        freeReplyObject(redis_server_do(&server, "SCRIPT LOAD %s", publish_lua));
+    }
+    flush();
+    assert_int_equal(log_length(), n);
+    expect_log_has_all(n);
+    assert_int_equal(comfy_publisher_counters(p).connections, 1);
+    assert_int_equal(comfy_publisher_counters(p).errors, 0);
+}
+
+static void master_made_replica_is_left_until_it_is_a_master_again(void **state)
 {
     (void)state;
     emit_number(0);
     flush();
-    freeReplyObject(redis_server_do(&server, "SCRIPT FLUSH"));
-    for (int i = 1; i < 1000; i++)
-        emit_number(i);
+    freeReplyObject(redis_server_do(&server, "REPLICAOF 127.0.0.1 1"));
+    emit_number(1);
+    int late = comfy_publisher_flush(p, 300);
+    bool is_told = strstr(comfy_publisher_error(p), "READONLY") != NULL;
+    freeReplyObject(redis_server_do(&server, "REPLICAOF NO ONE"));
+    assert_int_equal(late, -ETIMEDOUT);
+    assert_true(is_told);
     flush();
-    assert_int_equal(log_length(), 1000);
-    expect_log_has_all(1000);
-    assert_int_equal(comfy_publisher_counters(p).connections, 1);
+    expect_log_has_all(2);
     assert_int_equal(comfy_publisher_counters(p).errors, 0);
+}
+
+static void connection_is_not_for_child_processes(void **state)
+{
+    (void)state;
+    struct pollfd wants;
+    emit_number(0);
+    flush();
+    (void)comfy_publisher_poll(p, &wants);
+    assert_int_equal(fcntl(wants.fd, F_GETFD), FD_CLOEXEC);
+}
+
+/* Not one of long ago. */
+static void late_answer_has_a_reason_of_its_own(void **state)
+{
+    (void)state;
+    emit_number(0);
+    flush();
+    expect_refused(comfy_publisher_json(p, "s", "t", "{"), "JSON");
+    kill(server.pid, SIGSTOP);
+    emit_number(1);
+    int late = comfy_publisher_flush(p, 100);
+    kill(server.pid, SIGCONT);
+    assert_int_equal(late, -ETIMEDOUT);
+    assert_string_equal(comfy_publisher_error(p), "Redis has not answered in time");
+    flush();
+    assert_string_equal(comfy_publisher_error(p), "");
+}
+
+static void heartbeat_without_room_hides_no_reason(void **state)
+{
+    (void)state;
+    assert_int_equal(comfy_publisher_close(p, 0), 0);
+    open_with((struct comfy_publisher_options){.queue_events = 1});
+    emit_number(0);
+    flush();
+    kill(server.pid, SIGSTOP);
+    emit_number(1);
+    int told = comfy_publisher_status(p, 1, NULL, NULL); /* it is due from now on */
+    int late = comfy_publisher_flush(p, 100);
+    kill(server.pid, SIGCONT);
+    assert_int_equal(told, -EAGAIN);
+    assert_int_equal(late, -ETIMEDOUT);
+    assert_string_equal(comfy_publisher_error(p), "Redis has not answered in time");
+}
+
+static void without_random_numbers_there_is_no_publisher(void **state)
+{
+    (void)state;
+    struct comfy_publisher *none = p;
+    char why[COMFY_PUBLISHER_WHY_BYTES] = "";
+    has_no_chance = true;
+    int error = comfy_publisher_open(&(struct comfy_publisher_options){0}, &none, why);
+    has_no_chance = false;
+    assert_int_equal(error, -EIO);
+    assert_null(none);
+    assert_non_null(strstr(why, "random"));
 }
 
 static void error_of_redis_is_counted_and_not_repeated(void **state)
@@ -375,15 +465,15 @@ static void queue_is_bounded_in_bytes_too(void **state)
     (void)state;
     static char bytes[4000];
     assert_int_equal(comfy_publisher_close(p, 0), 0);
-    open_with((struct comfy_publisher_options){.queue_bytes = 10000});
+    open_with((struct comfy_publisher_options){.queue_bytes = 12000});
     redis_server_kill(&server);
     assert_int_equal(comfy_publisher_binary(p, "s", 10, bytes, sizeof bytes), 0);
     assert_int_equal(comfy_publisher_binary(p, "s", 10, bytes, sizeof bytes), 0);
     assert_int_equal(comfy_publisher_binary(p, "s", 10, bytes, sizeof bytes), -EAGAIN);
-    char *large = calloc(1, 10000);
-    assert_int_equal(comfy_publisher_binary(p, "s", 10, large, 10000), -EMSGSIZE);
+    char *large = calloc(1, 12000);
+    assert_int_equal(comfy_publisher_binary(p, "s", 10, large, 12000), -EMSGSIZE);
     free(large);
-    assert_in_range(comfy_publisher_counters(p).queued_bytes, 8000, 10000);
+    assert_in_range(comfy_publisher_counters(p).queued_bytes, 8000, 12000);
 }
 
 static void large_event_arrives_whole(void **state)
@@ -561,7 +651,12 @@ int main(void)
         promise(what_breaks_the_contract_is_refused),
         promise(redis_that_is_away_is_no_error_until_somebody_waits),
         promise(killed_redis_costs_no_kept_event),
-        promise(forgotten_script_is_loaded_again_and_the_order_kept),
+        promise(script_that_redis_forgets_and_learns_again_costs_no_order),
+        promise(master_made_replica_is_left_until_it_is_a_master_again),
+        promise(connection_is_not_for_child_processes),
+        promise(late_answer_has_a_reason_of_its_own),
+        promise(heartbeat_without_room_hides_no_reason),
+        promise(without_random_numbers_there_is_no_publisher),
         promise(error_of_redis_is_counted_and_not_repeated),
         promise(redis_that_does_not_answer_is_left_and_tried_again),
         promise(full_queue_refuses_and_takes_again),

@@ -1,4 +1,4 @@
-#include "adapters/publisher/parcel.h"
+#include "adapters/publisher/envelope.h"
 
 static void pack_type(struct packing *p, const struct event *e)
 {
@@ -27,7 +27,7 @@ static void pack_keep(struct packing *p, enum keep_wish keep)
         msgpack_pack_false(&p->packer);
 }
 
-void parcel_begin(struct packing *p, const struct event *e, uint64_t unix_ms)
+void envelope_begin(struct packing *p, const struct event *e, uint64_t unix_ms)
 {
     msgpack_pack_map(&p->packer, e->keep == KEEP_BY_TYPE ? 5 : 6);
     pack_type(p, e);
