@@ -70,7 +70,7 @@ def node_state(number):
 def progress_state():
     """4 KB of it."""
     return [step({"type": "progress_state", "sid": SID, "worker": "bench", "data": {
-        "prompt_id": PROMPT, "nodes": {str(n): node_state(n) for n in range(21)}}}, is_kept=False)]
+        "prompt_id": PROMPT, "nodes": {str(n): node_state(n) for n in range(26)}}}, is_kept=False)]
 
 
 def recorded():
