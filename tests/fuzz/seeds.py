@@ -17,6 +17,11 @@ def envelopes():
     return {e for name in golden.names() for e in golden.envelopes(name) if len(e) < 65536}
 
 
+def events():
+    """As JSON: of those without bytes."""
+    return {json.dumps(e).encode() for name in golden.names() for e in golden.events(name) if isinstance(e["type"], str)}
+
+
 def requests():
     return {h["request"].encode() for h in HANDSHAKES}
 
@@ -27,7 +32,7 @@ def client_frames():
 
 
 # A part of a target's name, and what it reads.
-KINDS = {"msgpack": envelopes, "codec": envelopes, "event": envelopes, "upgrade": requests, "request": requests,
+KINDS = {"json": events, "msgpack": envelopes, "codec": envelopes, "event": envelopes, "upgrade": requests, "request": requests,
          "http": requests, "websocket": client_frames, "receiver": client_frames, "connection": client_frames}
 
 
