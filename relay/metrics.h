@@ -84,13 +84,13 @@
     X(DRAIN, "drain")         /* 1012 */                                 \
     X(NO_MEMORY, "no_memory")
 
-/* What a person should be told of. X(NAME, is a warning, what it is about, text of the log line) */
-#define NOTES(X)                                                                               \
-    X(GAP, true, "sid", "a client has missed events: the log did not reach back to its place") \
-    X(DATA_LOST, true, "sid", "Redis has lost what it knew of a session")                      \
-    X(TAKEN_OVER, false, "sid", "session taken over by another relay")                         \
-    X(GIVEN_UP, true, "sid", "log of an idle session given up for limits.memory_bytes")        \
-    X(DOUBLED, true, "worker", "two processes have the same worker id")
+/* What a person should be told of. X(NAME, is a warning, whether it is about a SESSION or a WORKER, text of the log line) */
+#define NOTES(X)                                                                                 \
+    X(GAP, true, SESSION, "a client has missed events: the log did not reach back to its place") \
+    X(DATA_LOST, true, SESSION, "Redis has lost what it knew of a session")                      \
+    X(TAKEN_OVER, false, SESSION, "session taken over by another relay")                         \
+    X(GIVEN_UP, true, SESSION, "log of an idle session given up for limits.memory_bytes")        \
+    X(DOUBLED, true, WORKER, "two processes have the same worker id")
 
 #define NOTE_NAME(NAME, is_warning, about, text) NOTE_##NAME,
 

@@ -7,11 +7,13 @@
 #define ID_SHOWN_BYTES 64 /* workers choose how long theirs are */
 
 #define NOTE_LINE(NAME, is_warning, about, text) \
-    [NOTE_##NAME] = {is_warning ? LOG_WARN : LOG_INFO, about, text},
+    [NOTE_##NAME] = {is_warning ? LOG_WARN : LOG_INFO, ABOUT_##about, text},
+
+enum about { ABOUT_SESSION, ABOUT_WORKER };
 
 static const struct {
     enum log_level level;
-    const char *about;
+    enum about about;
     const char *text;
 } lines[NOTES_COUNT] = {NOTES(NOTE_LINE)};
 
@@ -25,12 +27,13 @@ void journal_init(struct log_journal *j, uv_loop_t *loop, struct logger *logger)
 }
 
 /* A sid is a secret; a worker's id is not. */
-static struct span shorten(const char *what, struct span id, char out[SID_SHORT_BYTES])
+static struct log_field name(enum about about, struct span id, char shortened[SID_SHORT_BYTES])
 {
-    if (strcmp(what, "sid") != 0)
-        return span_of(id.bytes, id.len < ID_SHOWN_BYTES ? id.len : ID_SHOWN_BYTES);
-    sid_shorten(id, out);
-    return span_str(out);
+    if (about == ABOUT_WORKER)
+        return (struct log_field)LOG_SPAN(
+            "worker", span_of(id.bytes, id.len < ID_SHOWN_BYTES ? id.len : ID_SHOWN_BYTES));
+    sid_shorten(id, shortened);
+    return (struct log_field)LOG_STR("sid", shortened);
 }
 
 static void write_line(struct log_journal *j, enum note note, struct span about, uint64_t suppressed)
@@ -39,8 +42,7 @@ static void write_line(struct log_journal *j, enum note note, struct span about,
     struct log_field fields[3] = {0};
     size_t count = 0;
     if (about.len > 0)
-        fields[count++] =
-            (struct log_field)LOG_SPAN(lines[note].about, shorten(lines[note].about, about, shortened));
+        fields[count++] = name(lines[note].about, about, shortened);
     if (suppressed > 0)
         fields[count++] = (struct log_field)LOG_INT("suppressed", suppressed);
     logger_write(j->logger, lines[note].level, lines[note].text, fields);
