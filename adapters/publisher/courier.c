@@ -126,12 +126,19 @@ static void check_connecting(struct courier *c, uint64_t now_ms)
 
 /* Answers */
 
+/* Redis 6.2 says first where in the script it was. */
+static const char *skip_place(const char *text)
+{
+    const char *place = strncmp(text, "@user_script:", 13) == 0 ? strstr(text, ": -") : NULL;
+    return place ? place + 3 : text;
+}
+
 /* Redis has not done what it was asked, and will in a while. */
 static bool is_not_done(const redisReply *reply)
 {
     static const char *const words[] = {"LOADING ",  "BUSY ",     "MASTERDOWN ",
                                         "READONLY ", "TRYAGAIN ", "NOAUTH "};
-    struct span text = span_of(reply->str, reply->len);
+    struct span text = span_str(skip_place(reply->str));
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (span_starts_with(text, words[i]))
             return true;
