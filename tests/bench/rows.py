@@ -168,7 +168,7 @@ ROWS = [
     over_tcp(DELAY),
     Row("storm", "10,000 connections that arrive at once", None,
         {"work": "accept", "sessions": 10000, "at-once": 10000, "rest-ms": 1000}, unit="connection", judge="served", rounds=3, relay=SOON),
-    Row("slow", "one slow socket of 1000, 4 KB to all, 20 events/s", 1.05, rate(20, 5, sessions=1000, warm=5, broadcast=True),
+    Row("slow", "one slow socket of 1000, 4 KB to all, 20 events/s", 1.05, rate(20, 8, sessions=1000, warm=5, broadcast=True),
         steps=long_note, judge="p99", sides=[Side("one slow", load={"slow": 1}), Side("none slow")]),
     *(Row(f"growth-sessions-{n}", f"{n} sessions, 5000 events/s", None, rate(5000, 3, sessions=n, warm=2000)) for n in (100, 1000, 10000)),
     *(Row(f"growth-sockets-{n}", f"100 sessions of {n} sockets, 10,000 deliveries/s", None,
