@@ -9,6 +9,10 @@ import json
 import operator
 import time
 
+import msgpack
+
+from . import picture
+
 PREVIEW, UNENCODED_PREVIEW, PREVIEW_WITH_METADATA = 1, 2, 4
 RAW_JPEG = b"\0\0\0\1"
 RESERVED = "relay."
@@ -24,21 +28,8 @@ class Refused(ValueError):
 # ---- the table of classes -----------------------------------------------------------------------------------------
 
 
-def conflation_key(event):
-    """What an envelope's newer events with the same key make superfluous; "" for one that must arrive, in order."""
-    kind, data, keep = event["type"], event.get("data"), event.get("keep")
-    fields = data if isinstance(data, dict) else {}
-    key = "" if keep is True else text_key(kind, fields, event.get("worker")) or envelope_preview_key(kind, data)
-    return key or keep is False and key_of(kind, fields.get("prompt_id"), fields.get("node")) or ""
-
-
-def ends_prompt(event):
-    """Whether an envelope ends its prompt: no event that is of class `latest` counts after it."""
-    data = event.get("data")
-    return is_end(event["type"], data if isinstance(data, dict) else {})
-
-
 def text_key(kind, fields, worker):
+    """What makes newer events with the same key stand for this one; "" for one that must arrive, in order."""
     if kind == "progress" and fields.get("node") is not None:
         return key_of(kind, fields.get("prompt_id"), fields["node"])
     if kind == "progress_state":
@@ -46,14 +37,6 @@ def text_key(kind, fields, worker):
     if kind == "crystools.monitor":
         return key_of(kind, worker)
     return ""
-
-
-def envelope_preview_key(kind, data):
-    if isinstance(data, bytes):
-        return raw_key(kind, data)
-    if kind in (PREVIEW, UNENCODED_PREVIEW):
-        return picture_key(data[0], None)
-    return picture_key(data[0][0], data[1]) if kind == PREVIEW_WITH_METADATA else ""
 
 
 def raw_key(code, data):
@@ -71,6 +54,7 @@ def key_of(*parts):
 
 
 def is_end(kind, fields):
+    """Whether it ends its prompt: no event that is of class `latest` counts after it."""
     if kind == "executing":
         return fields.get("node") is None
     if kind == "execution_error":
@@ -92,8 +76,8 @@ def copied(event, data, sid=None, worker=None):
     if code == UNENCODED_PREVIEW:
         return Picture(code, sid, picture_parts(data), None)
     if code == PREVIEW_WITH_METADATA:
-        picture, metadata = data
-        return Picture(code, sid, picture_parts(picture), checked_metadata(metadata))
+        parts, metadata = data
+        return Picture(code, sid, picture_parts(parts), checked_metadata(metadata))
     if not isinstance(data, (bytes, bytearray)):
         raise Refused(f"data of code {code} is {type(data).__name__}, not bytes")
     return Raw(code, sid, bytes(data))
@@ -135,7 +119,6 @@ class Item:
         return self._packed(worker_id, self.data())
 
     def _packed(self, worker_id, data):
-        import msgpack  # not when imported: the rules above serve where it is not installed
         return msgpack.packb({"type": self.kind, "sid": self.sid, "worker": worker_id, "ts": self.at_ms, "data": data},
                              unicode_errors="surrogatepass")
 
@@ -179,7 +162,6 @@ class Picture(Item):
         self.parts, self.metadata = parts, json.dumps(metadata)
 
     def data(self):
-        from . import picture  # likewise: needs Pillow
         form, image, max_size = self.parts
         encoded = form, picture.encoded(form, image, max_size), max_size
         return (encoded, json.loads(self.metadata)) if self.kind == PREVIEW_WITH_METADATA else encoded

@@ -51,11 +51,6 @@ class Outbox:
     def __len__(self):
         return len(self._items) + len(self._incoming)
 
-    @property
-    def bytes(self):
-        """About how many bytes it holds, by the items' own account."""
-        return self._bytes
-
     def put(self, item):
         """Adds an item. From any thread, signal handlers too; never waits."""
         self._incoming.append(item)

@@ -6,8 +6,9 @@ import uuid
 
 import msgpack
 from comfyui import Run
+from contract import conflation_key, ends_prompt
 from recording import golden
-from servers import TIMEOUT, Publisher, conflation_key, ends_prompt, until
+from servers import TIMEOUT, Publisher, until
 
 # Places of b_success_flags in mid-prompt: before the first node, between nodes, between previews, after an output.
 PLACES = [3, 6, 9, 12, 13, 18, 22, 27, 31, 33]

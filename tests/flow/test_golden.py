@@ -12,11 +12,12 @@ import json
 import re
 
 import pytest
+from contract import conflation_key, ends_prompt
 from prompt import own_executing, story_of
 from recording import (NAMES, REFUSED, compact_metadata, compact_text, expected_frames, golden, is_flagged, is_prompt_end,
                        is_status, path_of, queue_number, steps, stock_sockets, without_repeated_status)
 from servers import Relay
-from story import conflation_key, ends_prompt, prompt_of, wire
+from story import prompt_of, wire
 from ws import BINARY, TEXT, Client, Refused, short
 
 BARRIER = '{"type":"test.barrier","data":%d}'

@@ -13,9 +13,9 @@ import time
 import urllib.error
 import urllib.request
 
-import extension
 import msgpack
 import redis
+from contract import conflation_key, ends_prompt
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -27,9 +27,6 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:alloc
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99"}
 TIMEOUT = 20
 SESSION_TTL_MS, LOG_EVENTS = 300_000, 4096
-
-# What a publisher decides of an event (adapters/WORKERS.md), as the ComfyUI extension does.
-conflation_key, ends_prompt = extension.module("event").conflation_key, extension.module("event").ends_prompt
 
 HANDED_OUT = set()
 

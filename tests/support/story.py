@@ -8,8 +8,8 @@ import struct
 import time
 
 import msgpack
+from contract import conflation_key, ends_prompt
 from recording import golden
-from servers import conflation_key, ends_prompt
 
 NUMBER = '"#":'
 

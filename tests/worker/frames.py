@@ -7,9 +7,9 @@ import json
 import re
 import struct
 
+from contract import conflation_key, ends_prompt
 from recording import (compact_metadata, compact_text, golden, is_prompt_end, is_status, preview_before_progress,
                        queue_number)
-from story import conflation_key, ends_prompt
 from workflows import is_end
 from ws import short
 

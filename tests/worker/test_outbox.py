@@ -82,9 +82,9 @@ def test_take_stops_at_either_bound_but_takes_one():
 
 def test_bytes_are_bounded_and_counted_exactly():
     box = filled(*(Item(n, size=100) for n in range(50)), size=1000)
-    assert (box.bytes, box.lost) == (1000, 40)
+    assert (box._bytes, box.lost) == (1000, 40)
     assert names(box) == list(range(40, 50))
-    assert box.bytes == 0
+    assert box._bytes == 0
 
 
 def test_two_items_of_any_size_fit_and_do_not_push_each_other_out():
@@ -96,7 +96,7 @@ def test_an_item_whose_size_changes_later_is_counted_once():
     item = Item("a", size=600)
     box = filled(item, size=2000)
     item.size = 5
-    assert (names(box), box.bytes) == (["a"], 0)
+    assert (names(box), box._bytes) == (["a"], 0)
 
 
 def test_an_item_that_cannot_be_queued_is_lost_and_the_rest_goes_on():
@@ -120,15 +120,15 @@ def test_the_books_are_right_after_any_history():
             item = Item(n, rng.choice([None, None, "p", "q", "r"]), rng.choice("st"), rng.randrange(1, 400))
             box.put(item)
             put.append(item)
-            assert len(box) <= 20 and box.bytes <= 3000, (seed, n, len(box), box.bytes)
-            assert box.bytes == sum(size for _, size in box._items.values()), (seed, n)
+            assert len(box) <= 20 and box._bytes <= 3000, (seed, n, len(box), box._bytes)
+            assert box._bytes == sum(size for _, size in box._items.values()), (seed, n)
             if rng.random() < 0.02:
                 taken += box.take(rng.randrange(1, 30), MANY)
         taken += box.take(MANY, MANY)
         got = [item.name for item in taken]
         assert got == sorted(set(got)), seed
         assert len(put) == len(taken) + box.conflated + box.lost, seed
-        assert not (box._items or box._newest or box._superseded or box.bytes), seed
+        assert not (box._items or box._newest or box._superseded or box._bytes), seed
 
 
 def test_a_long_outage_costs_no_more_per_event_at_its_end():
