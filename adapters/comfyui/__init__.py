@@ -17,20 +17,24 @@ def _start():
     settings = _settings.read()
     if settings is None:
         return None
-    from . import hooks
+    try:
+        from . import hooks
+        from .publisher import Publisher
+    except ImportError as error:
+        return _say("nothing is published: %s (pip install -r requirements.txt, in this extension's folder)", error,
+                    level=_ERROR)
     server = hooks.find_server()
     if server is None:
         return _say("nothing is published: ComfyUI's PromptServer.send_sync was not found", level=_ERROR)
     if hooks.is_hooked(server):
         return _say("at work already; changes take effect when ComfyUI is started again")
-    try:
-        from .publisher import Publisher
-    except ImportError as error:
-        return _say("nothing is published: %s (pip install -r requirements.txt, in this extension's folder)", error,
-                    level=_ERROR)
     publisher = Publisher(settings)
-    found, missing = hooks.install(server, publisher, settings.scope, settings.worker_id)
     publisher.start()
+    try:
+        found, missing = hooks.install(server, publisher, settings.scope, settings.worker_id)
+    except Exception:
+        publisher.close()
+        raise
     return _say("publishing to %s as worker %s: hooked %s%s", settings.where, settings.worker_id, ", ".join(found),
                 "; not found: " + ", ".join(missing) if missing else "")
 

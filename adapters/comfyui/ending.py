@@ -3,6 +3,7 @@ import atexit
 import os
 import signal
 import threading
+import weakref
 
 
 def before_end(act):
@@ -19,6 +20,17 @@ def before_end(act):
         if handler and is_main_thread() and signal.getsignal(signal.SIGTERM) is handler:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return undo
+
+
+def after_fork(act):
+    """Calls this method in each forked child, as long as its object lives."""
+    method = weakref.WeakMethod(act)
+
+    def forked():
+        if method():
+            method()()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forked)
 
 
 def is_main_thread():

@@ -8,7 +8,6 @@
 
 What clients of ComfyUI's own sockets get stays what it was.
 """
-import collections.abc
 import functools
 import inspect
 import sys
@@ -119,17 +118,22 @@ class Tap:
     def begins(self, prompt_id, client_id):
         """This thread begins to execute a prompt."""
         run = prompt_id, self.scope.begins(prompt_id, client_id) or None
-        with self._lock:
-            self._running.append(run)
-            self.publisher.executes(*run)
+        self._runs(self._running.append, run)
         return run
 
     def ends(self, run):
         """That prompt is executed; another thread may execute one still."""
         self.here.previewed = None
-        with self._lock:
-            self._running.remove(run)
-            self.publisher.executes(*(self._running[-1] if self._running else (None, None)))
+        self.scope.ends()
+        self._runs(self._running.remove, run)
+
+    def _runs(self, change, run):
+        try:
+            with self._lock:
+                change(run)
+                self.publisher.executes(*(self._running[-1] if self._running else (None, None)))
+        except Exception as error:
+            self._rarely.say("untold", "what is executed could not be told: %r", error)
 
 
 def queue_remaining(status):
@@ -250,22 +254,17 @@ class Panel:
         return getattr(self._server, name)
 
 
-class Subscribers(collections.abc.Mapping):
+class Subscribers:
     """The server's sockets, among which are also the sids of subscribers that a relay listens for. Who has gone is
-    gone when nobody listened for it two times in a row; a socket of our own that closes, at once."""
+    gone when nobody listened for it two times in a row; a socket of our own that closes, at once, unless a relay is
+    known to listen."""
 
     def __init__(self, server, subscriptions, publisher):
         self._server, self._subscriptions, self._publisher = server, subscriptions, publisher
         self._watched, self._silent_since = set(), {}
 
-    def __getitem__(self, sid):
-        return self._server.sockets[sid]
-
-    def __iter__(self):
-        return iter(self._server.sockets)
-
-    def __len__(self):
-        return len(self._server.sockets)
+    def __getattr__(self, name):
+        return getattr(self._server.sockets, name)
 
     def __contains__(self, sid):
         is_here = sid in self._server.sockets
@@ -279,10 +278,10 @@ class Subscribers(collections.abc.Mapping):
             return False
         if sid not in self._watched:
             self._watch(self._subscriptions | {sid})
-        asked = self._publisher.listeners_asked
+        asked, is_heard = self._publisher.listeners_asked, self._publisher.has_listener(sid)
         if is_here:
             self._silent_since[sid] = -1
-        elif self._publisher.has_listener(sid) is not False:
+        elif is_heard or is_heard is None and sid not in self._silent_since:
             self._silent_since.pop(sid, None)
         elif self._silent_since.setdefault(sid, asked) < asked:
             self._watch(self._subscriptions - {sid})

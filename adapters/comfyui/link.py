@@ -46,7 +46,7 @@ class Link:
 
     def send(self, packed):
         """Sends packed commands; an answer must be read for each. Raises Lost."""
-        self._guarded(self._connection.send_packed_command, packed, check_health=False)
+        self._guarded(self._connection.send_packed_command, [b"".join(packed)], check_health=False)
 
     def answer(self):
         """The next answer: bytes, a number, None, a list, or the redis.ResponseError that Redis gave. Raises Lost."""
@@ -86,8 +86,10 @@ class Link:
 
 
 def is_not_now(error):
-    """Redis did nothing and may do so later: it runs a long script, or is a replica without its master."""
-    return str(error).startswith("BUSY ") or isinstance(error, redis.exceptions.MasterDownError)
+    """Redis kept nothing and may do so later: it runs a long script, is a replica without its master, or has become
+    one and will be a master again, or its address another's."""
+    later = redis.exceptions.MasterDownError, redis.exceptions.ReadOnlyError
+    return str(error).startswith("BUSY ") or isinstance(error, later)
 
 
 def fixed_options(make):

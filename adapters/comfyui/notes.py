@@ -9,7 +9,7 @@ log = logging.getLogger(__package__ or "comfy_relay")
 
 
 class Rarely:
-    """Says something of a kind at most once in a while. From any thread; waits for nobody but the log."""
+    """Says something of a kind about once in a while. From any thread; waits for nobody but the log."""
 
     def __init__(self, every_s=EVERY_S, clock=time.monotonic):
         self._every_s, self._clock = every_s, clock

@@ -1,5 +1,4 @@
 """What is sent to Redis, as the relay's contract for workers (adapters/WORKERS.md) has it."""
-import hashlib
 import os
 import time
 
@@ -17,23 +16,23 @@ class Contract:
         self.worker_id, self._boot = settings.worker_id, boot
         self._prefix = settings.prefix
         self._ttl_ms, self._log_events = settings.session_ttl_ms, settings.session_log_events
+        self._at_ms = 0  # of the last heartbeat
         with open(os.path.join(FOLDER, "publish.lua"), "rb") as f:
-            self._script = f.read()
-        self._sha = hashlib.sha1(self._script).hexdigest()
+            self._script = b"".join(line for line in f if line.strip() and not line.startswith(b"--"))
 
-    def event(self, event, by_sha):
-        """Publishes one: by the script when it is a session's, by its hash when Redis is to know it already."""
+    def event(self, event):
+        """Publishes one: by the script when it is a session's."""
         if event.sid is None:
             return [self._to_all(event.packed)]
         channel = self._channel(event.sid)
-        how = ("EVALSHA", self._sha) if by_sha else ("EVAL", self._script)
-        return [(*how, 2, channel + ":log", channel + ":latest", channel, event.packed, self._ttl_ms, self._log_events,
-                 event.lua_key, int(event.ends))]
+        return [("EVAL", self._script, 2, channel + ":log", channel + ":latest", channel, event.packed, self._ttl_ms,
+                 self._log_events, event.lua_key, int(event.ends))]
 
     def heartbeat(self, beat):
         """Stored, then told, and what is kept of the session lives on."""
+        self._at_ms = max(self._at_ms, int(time.time() * 1000))
         data = {"boot": self._boot, "queue_remaining": beat.queue, "sid": beat.sid, "prompt_id": beat.prompt_id,
-                "at": int(time.time() * 1000)}
+                "at": self._at_ms}
         commands = [("HSET", self._prefix + ":workers", self.worker_id, packed(data)), self._tell(data)]
         if beat.sid is not None:
             channel = self._channel(beat.sid)
@@ -72,8 +71,8 @@ class Event:
         self.sid, self.lua_key, self.ends = item.sid, item.lua_key, item.ends
         self.packed = item.packed(worker_id)
 
-    def commands(self, contract, by_sha):
-        return contract.event(self, by_sha)
+    def commands(self, contract):
+        return contract.event(self)
 
     def answered(self, publisher, answers):
         publisher.on_event(answers[0])
@@ -91,7 +90,7 @@ class Beat:
             return Beat(change.value, self.sid, self.prompt_id)
         return Beat(self.queue, *change.value)
 
-    def commands(self, contract, _by_sha):
+    def commands(self, contract):
         return contract.heartbeat(self)
 
     def answered(self, publisher, answers):
@@ -104,7 +103,7 @@ class Listeners:
     def __init__(self, sids):
         self.sids = sids
 
-    def commands(self, contract, _by_sha):
+    def commands(self, contract):
         return contract.listeners(self.sids)
 
     def answered(self, publisher, answers):
@@ -122,8 +121,3 @@ class Change:
 
 def is_error(answer):
     return isinstance(answer, redis.ResponseError)
-
-
-def is_noscript(answer):
-    """Redis does not know the script, and did nothing."""
-    return isinstance(answer, redis.exceptions.NoScriptError)

@@ -5,18 +5,16 @@
 """
 import collections
 import logging
-import os
 import random
 import threading
 import time
 import uuid
-import weakref
 
 from . import ending
 from .link import Link, Lost
 from .notes import Rarely, say
 from .outbox import Bell, Outbox
-from .posts import QUEUE, RUN, Beat, Change, Contract, Event, Listeners, is_error, is_noscript
+from .posts import QUEUE, RUN, Beat, Change, Contract, Event, Listeners, is_error
 
 HEARTBEAT_S = 5
 CLOSE_S = 2
@@ -51,10 +49,9 @@ class Publisher:
         self._queue, self._run = 0, (None, None)  # as last told to us
         self._said = Beat()  # as of the events published so far
         self._batch = collections.deque()  # not answered yet, oldest first
-        self._knows_script = False  # the Redis that the link leads to
         self._failures = self._next_beat = self._told_lost = 0
         self._watched, self._listeners = (), {}
-        self._thread = self._pid = self._undo = None
+        self._thread = self._undo = None
         self._flush_until = self._deadline = None
         self._hurry, self._ended = Bell(), Bell()
 
@@ -73,7 +70,7 @@ class Publisher:
         self._outbox.put(item)
 
     def queue_is(self, remaining):
-        """So many prompts wait or run here: told when it changes."""
+        """So many prompts wait or run here: told when it changes. Callers take turns, as with executes()."""
         if remaining != self._queue:
             self._queue = remaining
             self.put(Change(QUEUE, remaining))
@@ -96,15 +93,14 @@ class Publisher:
 
     def start(self):
         """Begins to publish, on a thread of its own, until the interpreter ends."""
-        self._pid = os.getpid()
-        forget_in_children(self._outbox)
-        self._thread = threading.Thread(target=self._live, name="comfy-relay", daemon=True)
-        self._undo = ending.before_end(self.close)
-        self._thread.start()
+        thread = threading.Thread(target=self._live, name="comfy-relay", daemon=True)
+        thread.start()
+        self._thread, self._undo = thread, ending.before_end(self.close)
+        ending.after_fork(self._forget)
 
     def close(self, timeout_s=CLOSE_S):
         """Publishes what waits, says goodbye, ends the thread; takes no longer than this. Again: nothing."""
-        if self._thread is None or os.getpid() != self._pid:
+        if self._thread is None:
             return
         if self._deadline is None:
             now = time.monotonic()
@@ -113,6 +109,12 @@ class Publisher:
             self._hurry.ring()
         if self._ended.wait(self._deadline - time.monotonic()):
             self._ended.ring()  # for whoever else waits
+        self._undo()
+
+    def _forget(self):
+        """A forked child has no thread that publishes: there nothing waits, and nothing is done at the end."""
+        self._thread = None
+        self._outbox.close_in_child()
         self._undo()
 
     # -- on the background thread
@@ -195,7 +197,6 @@ class Publisher:
         if self._link.is_connected:
             return
         self._link.connect()
-        self._knows_script = False
         if not isinstance(self._batch[0], Beat):
             self._next_beat = 0  # this Redis may have forgotten us
         self._rarely.say("connected", "connected to %s", self._settings.where, level=logging.INFO)
@@ -207,19 +208,15 @@ class Publisher:
         for count, _ in sent:
             answers = [self._link.answer() for _ in range(count)]
             self._failures = 0
-            if is_noscript(answers[0]):
-                self._knows_script = False  # only the last one can be told so; it goes again
-            else:
-                self._batch.popleft().answered(self, answers)
+            self._batch.popleft().answered(self, answers)
 
     def _wire(self):
-        """For each of the batch how many commands it is, and the bytes. An event goes by the script's hash only at the
-        end of a batch: when Redis knows no such script, nothing that follows may overtake it."""
+        """For each of the batch how many commands it is, and the bytes."""
         posts, sent = list(self._batch), []
         self._batch.clear()
         for post in posts:
             try:
-                commands = post.commands(self._contract, self._knows_script and post is posts[-1])
+                commands = post.commands(self._contract)
                 sent.append((len(commands), self._link.packed(commands)))
                 self._batch.append(post)
             except Exception as error:  # it would be the same the next time
@@ -234,6 +231,7 @@ class Publisher:
             self._link.answer()
 
     def _on_lost(self, error):
+        self._listeners = {}
         self._failures += 1
         if self._failures == 1:
             self._rarely.say("lost", "%s: %s; trying again", self._settings.where, error)
@@ -255,14 +253,13 @@ class Publisher:
     # -- answers, on the background thread
 
     def on_event(self, answer):
-        """Redis has taken an event, or has answered with an error: then connected clients have it, and it is not kept
-        for others."""
+        """Redis has taken an event, or has answered with an error: then it is not kept, and connected clients have it
+        only if Redis ran the script at all."""
         if is_error(answer):
             self.refused += 1
             self._rarely.say("error", "Redis could not keep an event: %s", self._link.told(answer))
         else:
             self.published += 1
-            self._knows_script = True
 
     def on_heartbeat(self, answers):
         for answer in filter(is_error, answers):
@@ -276,14 +273,3 @@ class Publisher:
             return
         self._listeners = {sid: count > 0 for sid, count in zip(sids, answer[1::2])}
         self.listeners_asked += 1
-
-
-def forget_in_children(outbox):
-    """A forked child has no thread that publishes: there the outbox holds nothing."""
-    kept = weakref.ref(outbox)
-
-    def forget():
-        if kept() is not None:
-            kept().close_in_child()
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=forget)

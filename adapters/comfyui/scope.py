@@ -4,7 +4,6 @@ A stock server sends what has no sid to everybody. Behind a relay there are stra
 goes to that prompt's client only, and to nobody when the prompt has none.
 """
 import collections
-import functools
 import re
 import threading
 
@@ -21,12 +20,17 @@ def session(client_id):
     return str.__str__(client_id) if isinstance(client_id, str) and is_sid(client_id) else NOBODY
 
 
-@functools.lru_cache(maxsize=1024)
 def is_sid(text):
     try:
         return 1 <= len(text.encode()) <= SID_BYTES and BAD_IN_SID.search(text) is None
     except UnicodeEncodeError:  # a lone surrogate
         return False
+
+
+class Here(threading.local):
+    """What this thread works for."""
+
+    sids = ()  # of its running prompts, the innermost last
 
 
 class Scope:
@@ -35,13 +39,14 @@ class Scope:
 
     def __init__(self, is_stock=False, context=lambda: None):
         self._is_stock, self._context = is_stock, context
-        self._here = threading.local()  # .sid: of the prompt that this thread works for, or worked for last
+        self._here = Here()
         self._sids = collections.OrderedDict()  # prompt id -> sid
         self._lock = threading.Lock()
 
     def begins(self, prompt_id, client_id):
         """From now on this thread works for this prompt. Answers its sid, or NOBODY."""
-        sid = self._here.sid = session(client_id)
+        sid = session(client_id)
+        self._here.sids += (sid,)
         with self._lock:
             self._sids[prompt_id] = sid
             self._sids.move_to_end(prompt_id)
@@ -49,16 +54,17 @@ class Scope:
                 self._sids.popitem(last=False)
         return sid
 
+    def ends(self):
+        """This thread's prompt has ended: what it does from now on is not that client's."""
+        self._here.sids = self._here.sids[:-1]
+
     def addressee(self, kind, sid):
         """EVERYBODY, NOBODY or a sid, for an event of this type that was raised with this sid, on this thread."""
         if sid is not None:
             return session(sid)
         if self._is_stock or kind == FOR_ALL:
             return EVERYBODY
-        try:
-            return self._here.sid
-        except AttributeError:
-            return self._of_context()
+        return self._here.sids[-1] if self._here.sids else self._of_context()
 
     def _of_context(self):
         """Of a thread that works for no prompt: a node may have brought its context there."""

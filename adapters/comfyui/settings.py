@@ -70,7 +70,7 @@ def checked(environ, name, parse, default):
 def url_of(text):
     """The URL as redis-py writes it: the relay's redis+unix:// is its unix://."""
     allowed = ("must be redis://[user:password@]host[:port][/db], the same with rediss://, or "
-               "redis+unix://[user:password@]/path[?db=N]")
+               "redis+unix://[user:password@]/path[?db=N]; an @ elsewhere is %40")
     scheme, mark, rest = text.partition("://")
     scheme = scheme.lower()
     if not mark or scheme not in SCHEMES:
@@ -79,7 +79,7 @@ def url_of(text):
     url = f"{'unix' if is_unix else scheme}://{rest}"
     try:
         parts = urlsplit(url)
-        good = is_path(parts) if is_unix else is_address(parts)
+        good = "@" not in parts.path + parts.query + parts.fragment and (is_path if is_unix else is_address)(parts)
     except ValueError:
         good = False
     if not good:
@@ -106,10 +106,10 @@ def where_is(url):
 
 def masked(url):
     """A URL that may be wrong in any way, without what could be a password."""
-    scheme, mark, rest = url.rpartition("://")
+    scheme, rest = re.fullmatch(r"([A-Za-z+]*://)?(.*)", url, re.DOTALL).groups("")
     host = rest.rpartition("@")[2].partition("?")[0]
-    is_plain = re.fullmatch(r"[\w.\-\[\]]*(:\d{0,6})?(/[^:]*)?", host)
-    return f"{scheme}{mark}{'***@' if '@' in rest else ''}{host if is_plain else '***'}"
+    is_plain = re.fullmatch(r"([\w.\-\[\]]+(:\d{0,6})?)?(/[^:]*)?", host)
+    return f"{scheme}{'***@' if '@' in rest else ''}{host if is_plain else '***'}"
 
 
 def password_in(path):

@@ -1,15 +1,19 @@
 """The extension in a ComfyUI: what is published, and that nothing else changes for it and its own clients."""
 import asyncio
+import itertools
 import logging
+import shutil
+import signal
 import sys
 import threading
 import timeit
 
 import numpy
 import pytest
-from extension import load, module
+from extension import FOLDER, load, module
 from PIL import Image
 from recorder import Recorder
+from servers import until
 from stand_in import METADATA_FLAG, UP_TO_0_3_43, ComfyUI
 
 hooks = module("hooks")
@@ -189,10 +193,11 @@ def test_tasks_and_threads_of_async_nodes_work_for_their_prompt(recorder, client
     assert sorted(recorder.addressed("task", "inner", "thread")) == sorted([(k, sid) for k in ("task", "inner", "thread")] if sid else [])
 
 
-def test_what_the_prompt_thread_sends_after_the_prompt_is_still_its_clients(recorder):
+@pytest.mark.parametrize("client_id", ["me", None])
+def test_what_the_prompt_thread_sends_after_the_prompt_is_for_everybody(recorder, client_id):
     with Hooked(recorder) as comfy:
-        comfy.run(NODES, client_id="me", after=lambda server: server.send_sync("cleanup", {}))
-    assert recorder.addressed("cleanup") == [("cleanup", "me")]
+        comfy.run(NODES, client_id=client_id, after=lambda server: server.asset_manager.sink("assets.seed.resumed", {}))
+    assert recorder.addressed("assets.seed.resumed") == [("assets.seed.resumed", None)]
 
 
 def test_one_clients_events_never_reach_the_next_one(recorder):
@@ -333,6 +338,24 @@ def test_a_publisher_that_fails_costs_comfyui_nothing(recorder):
     recorder.put = recorder.queue_is = recorder.executes = fails
     stock = story(Bare(recorder), sockets=[("me", True)], client_id="me")
     assert story(Hooked(recorder), sockets=[("me", True)], client_id="me") == stock
+
+
+@pytest.mark.parametrize("first, count", [(1, 1), (1, 2), (2, 1)], ids=["begin", "both", "end"])
+def test_a_prompt_that_cannot_be_told_of_runs_and_is_over_afterwards(recorder, caplog, first, count):
+    calls, executes = itertools.count(1), recorder.executes
+
+    def failing(*run):
+        if first <= next(calls) < first + count:
+            raise MemoryError("no room")
+        executes(*run)
+    recorder.executes = failing
+    with Hooked(recorder) as comfy:
+        comfy.run(NODES, client_id="me", prompt_id="p", after=lambda server: server.send_sync("after", 1))
+        comfy.run(NODES, client_id="you", prompt_id="q")
+    told = [t for t in recorder.told if isinstance(t, tuple) and t[0] == "executes"]
+    assert told[-2:] == [("executes", "q", "you"), ("executes", None, None)]
+    assert recorder.addressed("mine", "after") == [("mine", "me"), ("after", None), ("mine", "you")]
+    assert "could not be told: MemoryError('no room')" in caplog.text
 
 
 def test_wrong_arguments_are_the_originals_to_refuse(recorder):
@@ -536,6 +559,35 @@ def test_socket_that_closes_here_while_its_session_is_at_a_relay_keeps_its_panel
     assert logs(recorder) == ["near"] * 2
 
 
+@pytest.mark.parametrize("was_heard", [True, False])
+def test_socket_that_closes_here_while_redis_is_away_ends_its_panel(recorder, was_heard):
+    with Hooked(recorder) as comfy:
+        comfy.connect("near")
+        comfy.terminal.subscribe("near")
+        if was_heard:
+            recorder.asked(near=True)
+        comfy.terminal.send_messages([])
+        recorder.listeners = {}
+        comfy.disconnect("near")
+        comfy.terminal.send_messages([])
+    assert logs(recorder) == ["near"] and comfy.terminal.subscriptions == set()
+
+
+@pytest.mark.parametrize("was_here", [True, False])
+def test_panel_of_a_tab_at_a_relay_outlives_an_outage_of_redis(recorder, was_here):
+    with Hooked(recorder) as comfy:
+        comfy.terminal.subscribe("far")
+        if was_here:
+            comfy.connect("far")
+            comfy.terminal.send_messages([])
+            comfy.disconnect("far")
+        recorder.asked(far=True)
+        comfy.terminal.send_messages([])
+        recorder.listeners = {}
+        comfy.terminal.send_messages([])
+    assert logs(recorder)[-2:] == ["far"] * 2 and comfy.terminal.subscriptions == {"far"}
+
+
 @pytest.mark.parametrize("sid", ["", None, 5, "{a}", "a" * 129])
 def test_subscriber_that_is_no_session_is_dropped_as_in_stock(recorder, sid):
     with Hooked(recorder) as comfy:
@@ -549,7 +601,7 @@ def test_panel_sees_the_servers_own_sockets(recorder):
     with Hooked(recorder) as comfy:
         socket = comfy.connect("near")
         sockets = comfy.terminal.server.sockets
-        assert sockets["near"] is socket and list(sockets) == ["near"] and len(sockets) == 1
+        assert sockets.get("near") is socket and list(sockets.items()) == [("near", socket)]
         assert comfy.terminal.server.queue_remaining == 0
 
 
@@ -593,6 +645,46 @@ def test_a_comfyui_without_send_sync_is_left_alone_and_it_is_said(caplog):
         load({"COMFY_RELAY_REDIS_URL": "redis://127.0.0.1:1"})
         assert comfy.executor_class.execute is before
     assert len(caplog.records) == 1 and "send_sync was not found" in caplog.text
+
+
+def test_a_thread_that_cannot_be_started_leaves_comfyui_alone(caplog, monkeypatch):
+    def fails(_):
+        raise RuntimeError("can't start new thread")
+    with ComfyUI() as comfy:
+        before = dict(vars(type(comfy.server))), dict(vars(comfy.server)), signal.getsignal(signal.SIGTERM)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", fails)
+            load({"COMFY_RELAY_REDIS_URL": "redis://127.0.0.1:1"})
+        assert (dict(vars(type(comfy.server))), dict(vars(comfy.server)), signal.getsignal(signal.SIGTERM)) == before
+    assert [r.getMessage() for r in caplog.records] == [
+        "[comfy-relay] nothing is published: RuntimeError: can't start new thread"]
+
+
+def test_a_server_that_cannot_be_hooked_leaves_nothing_running(redis_server, caplog):
+    def is_fixed(self, name, value):
+        raise AttributeError(f"no {name}")
+    with ComfyUI() as comfy:
+        before = type(comfy.server).send_sync, signal.getsignal(signal.SIGTERM)
+        type(comfy.server).__setattr__ = is_fixed
+        load({"COMFY_RELAY_REDIS_URL": redis_server.tcp_url})
+        assert (type(comfy.server).send_sync, signal.getsignal(signal.SIGTERM)) == before
+    until(lambda: "comfy-relay" not in [t.name for t in threading.enumerate()], "its thread to end")
+    assert "nothing is published: AttributeError: no _comfy_relay" in caplog.text
+
+
+def test_folder_that_is_moved_meanwhile_is_not_missed(redis_server, tmp_path):
+    """ComfyUI-Manager renames it to disable it, and ComfyUI runs on until it is started again."""
+    folder = shutil.copytree(FOLDER, tmp_path / "comfy-relay", ignore=shutil.ignore_patterns("__pycache__"))
+    with ComfyUI() as comfy:
+        load({"COMFY_RELAY_REDIS_URL": redis_server.tcp_url}, str(folder))
+        comfy.load()
+        folder.rename(tmp_path / "comfy-relay.disabled")
+        comfy.server.send_sync(2, PICTURE, "me")
+        comfy.server.send_sync("x", 1, "me")
+        publisher = comfy.server._comfy_relay.publisher
+        until(lambda: publisher.published + publisher.refused == 2, "both events")
+        publisher.close()
+    assert (publisher.published, publisher.refused) == (2, 0)
 
 
 # ---- what it costs ------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 """Whose event it is."""
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -30,6 +31,13 @@ def test_session_is_a_string_that_the_contract_allows(client_id):
 @pytest.mark.parametrize("client_id", NO_SIDS, ids=lambda v: ascii(v)[:12])
 def test_any_other_client_id_is_nobody(client_id):
     assert scope.session(client_id) == NOBODY
+
+
+def test_what_clients_call_themselves_is_not_held():
+    client_id = "".join(["x" * 64, "y" * 64])
+    before = sys.getrefcount(client_id)
+    scope.session(client_id)
+    assert sys.getrefcount(client_id) == before
 
 
 @pytest.mark.parametrize("sid", [s for s in NO_SIDS if s is not None], ids=lambda v: ascii(v)[:12])
@@ -88,6 +96,22 @@ def test_next_prompt_takes_the_thread_over():
     assert known.addressee("x", None) == "yours"
     known.begins("r", None)
     assert known.addressee("x", None) == NOBODY
+
+
+@pytest.mark.parametrize("client_id", ["mine", None])
+def test_event_without_sid_after_the_prompt_is_for_everybody(client_id):
+    known = Scope()
+    known.begins("p", client_id)
+    known.ends()
+    assert known.addressee("x", None) is EVERYBODY
+
+
+def test_prompt_within_a_prompt_hands_the_thread_back():
+    known = Scope()
+    known.begins("p", "mine")
+    known.begins("q", "yours")
+    known.ends()
+    assert known.addressee("x", None) == "mine"
 
 
 def test_two_prompts_on_two_threads_are_kept_apart():

@@ -89,7 +89,8 @@ def test_urls_of_the_relay_and_of_redis_py_are_read(url, read_as, where):
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://h", "redis://", "redis://:secret@", "redis://h:0", "redis://h:x",
                                  "redis://h:70000", "redis://h/one", "redis+unix://run/x", "unix://", "redis+unix:///",
-                                 "redis+unix:///" + "x" * 107, "redis+sentinel://h:1,i:2/0", "redis://[::1"])
+                                 "redis+unix:///" + "x" * 107, "redis://:p@w?x@h", "redis://:p@w#x@h", "unix:///a@b",
+                                 "redis+sentinel://h:1,i:2/0", "redis://[::1"])
 def test_a_url_of_another_form_is_refused(url):
     said = refusal(url=url)
     assert said.startswith("COMFY_RELAY_REDIS_URL=") and "must be redis://" in said, said
@@ -97,7 +98,8 @@ def test_a_url_of_another_form_is_refused(url):
 
 @pytest.mark.parametrize("url", ["http://u:sec-ret@h", "u:sec-ret@h", "redis://u:sec-ret@h:x", "sec-ret:sec-ret",
                                  "redis://h:sec-ret", "redis://u:a@sec-ret@:0", "http://h/?password=sec-ret",
-                                 "redis://redis://u:sec-ret@h"])
+                                 "redis://redis://u:sec-ret@h", "redis://:sec-ret://x@h", "u:sec-ret://x@h", "redis://:a@sec-ret?x@h",
+                                 "redis://:a@sec-ret#x@h", "unix://:a@/sec-ret@/run/x", "redis://:sec-ret"])
 def test_a_refused_url_never_shows_what_may_be_a_password(url):
     said = refusal(url=url)
     assert "sec-ret" not in said, said
