@@ -151,8 +151,8 @@ run_static() {
     check "headers of an adapter's library stay in its folder" libraries_stay_in_their_folders
     check_layout
     check "shell scripts are clean" shell_is_clean
-    check "gcc has no warning" build_in "$WORK/build-gcc" -DCMAKE_C_COMPILER=gcc -DWERROR=ON -DTESTS=OFF
-    check "clang has no warning" build_in "$WORK/build-clang" -DCMAKE_C_COMPILER=clang -DWERROR=ON -DTESTS=OFF
+    check "gcc has no warning" build_in "$WORK/build-gcc" -DCMAKE_C_COMPILER=gcc -DWERROR=ON -DTESTS=OFF -DBENCH=ON
+    check "clang has no warning" build_in "$WORK/build-clang" -DCMAKE_C_COMPILER=clang -DWERROR=ON -DTESTS=OFF -DBENCH=ON
 }
 
 includes_are_pure() {
