@@ -80,6 +80,16 @@ static void note_about_a_worker_names_it_and_no_longer_than_needed(void **state)
     assert_in_range(count(f->text, "ww"), 1, 40);
 }
 
+static void no_note_of_a_session_shows_its_sid_whole(void **state)
+{
+    struct fixture *f = *state;
+    for (enum note note = 0; note < NOTES_COUNT; note++)
+        if (note != NOTE_DOUBLED)
+            write_note(f, note, SECRET);
+    assert_int_equal(count(f->text, " sid=secret-s..."), NOTES_COUNT - 1);
+    assert_int_equal(count(f->text, SECRET), 0);
+}
+
 static void takeover_is_no_warning(void **state)
 {
     struct fixture *f = *state;
@@ -119,6 +129,7 @@ int main(void)
         promise(note_is_a_line_that_names_its_session_shortened),
         promise(note_about_no_session_names_none),
         promise(note_about_a_worker_names_it_and_no_longer_than_needed),
+        promise(no_note_of_a_session_shows_its_sid_whole),
         promise(takeover_is_no_warning),
         promise(flood_of_one_note_is_told_a_few_times_and_hides_no_other),
         promise(what_was_held_back_is_told_with_the_next_line),
