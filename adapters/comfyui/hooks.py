@@ -142,7 +142,7 @@ def queue_remaining(status):
         remaining = status["status"]["exec_info"]["queue_remaining"]
     except (TypeError, KeyError, IndexError):
         remaining = None
-    if not isinstance(remaining, int) or isinstance(remaining, bool):
+    if not isinstance(remaining, int) or isinstance(remaining, bool) or not 0 <= remaining < 1 << 63:
         raise Refused("a status without queue_remaining")
     return int(remaining)
 

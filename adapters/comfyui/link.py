@@ -1,5 +1,6 @@
 """One connection to Redis, used command by command: so it is always known which ones were answered."""
 import inspect
+import socket
 from urllib.parse import quote
 
 import redis
@@ -7,32 +8,37 @@ from redis import connection as redis_connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+SLICE_BYTES = 64 << 10  # are written in ANSWER_S at most, so a slow line costs time only
 ANSWER_S = 10  # below the relays' worker.timeout; a Redis that hangs for less doubles no event
 CONNECT_S = 2
 OF_THE_URL = ("host", "port", "path", "db", "username", "password", "connection_class")
 
 
 class Lost(Exception):
-    """The connection cannot be made, or has broken: what was not answered may or may not have been done."""
+    """The connection cannot be made, or has broken: what was not answered may or may not have been done. `is_cut`: the
+    other side has ended it."""
+
+    is_cut = False
 
 
 class Link:
     """Not thread-safe. ValueError when the URL's options are none of redis-py's."""
 
     def __init__(self, settings):
-        options = redis_connection.parse_url(settings.url)
-        make = options.pop("connection_class", redis_connection.Connection)
-        for name in options:
-            if name not in OF_THE_URL and not name.startswith("ssl_"):
-                raise ValueError(f"COMFY_RELAY_REDIS_URL: its option {name!r} is not known; known are db and ssl_...")
-        if settings.password is not None:
-            options["password"] = settings.password
-        self.is_connected = False
-        self._secrets = secrets_of(options.get("password"))
+        self.is_connected, self._secrets = False, ()
         try:
+            options = redis_connection.parse_url(settings.url)
+            make = options.pop("connection_class", redis_connection.Connection)
+            for name in options:
+                if name not in OF_THE_URL and not (name.startswith("ssl_") and name in known_options(make)):
+                    raise ValueError(f"its option {name!r} is not known")
+            if settings.password is not None:
+                options["password"] = settings.password
+            self._secrets = secrets_of(options.get("password"))
             self._connection = make(**options, **fixed_options(make))
-        except TypeError as error:
-            raise ValueError(f"COMFY_RELAY_REDIS_URL: {self.told(error)}") from None
+        except (ValueError, redis.RedisError) as error:
+            raise ValueError(f"COMFY_RELAY_REDIS_URL: {self.told(error)}; after the ? there may be db=NUMBER, and with rediss:// "
+                             "redis-py's ssl_... options") from None
 
     def connect(self):
         """Unless it is connected. Raises Lost."""
@@ -46,7 +52,9 @@ class Link:
 
     def send(self, packed):
         """Sends packed commands; an answer must be read for each. Raises Lost."""
-        self._guarded(self._connection.send_packed_command, [b"".join(packed)], check_health=False)
+        data = b"".join(packed)
+        slices = [data[i:i + SLICE_BYTES] for i in range(0, len(data), SLICE_BYTES)]
+        self._guarded(self._connection.send_packed_command, slices, check_health=False)
 
     def answer(self):
         """The next answer: bytes, a number, None, a list, or the redis.ResponseError that Redis gave. Raises Lost."""
@@ -82,7 +90,9 @@ class Link:
 
     def _break(self, error):
         self.close()
-        raise Lost(self.told(error)) from None
+        lost = Lost(self.told(error))
+        lost.is_cut = isinstance(error, redis.ConnectionError)
+        raise lost from None
 
 
 def is_not_now(error):
@@ -93,9 +103,12 @@ def is_not_now(error):
 
 
 def fixed_options(make):
-    """For a connection of this class: nothing is tried twice or said in passing, answers are bytes."""
+    """For a connection of this class: nothing is tried twice or said in passing, answers are bytes. What is written is on
+    its way but for a slice, where the system knows how: the time for an answer does not begin with megabytes unsent."""
     options = {"socket_timeout": ANSWER_S, "socket_connect_timeout": CONNECT_S, "retry": Retry(NoBackoff(), 0)}
     known = known_options(make)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        options.update(socket_keepalive=True, socket_keepalive_options={socket.TCP_NOTSENT_LOWAT: SLICE_BYTES})
     if "protocol" in known:
         options["protocol"] = 2
     if "driver_info" in known:

@@ -6,6 +6,8 @@ import msgpack
 import redis
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
+MESSAGE_BYTES = 64 << 20  # more is taken by no relay (its limits.message_bytes)
+ID_BYTES = 64  # in front of an event there may be its id
 QUEUE, RUN = "relay.worker queue", "relay.worker run"
 
 
@@ -65,11 +67,13 @@ def packed(value):
 
 
 class Event:
-    """An event, packed."""
+    """An event, packed. ValueError: it is too large."""
 
     def __init__(self, item, worker_id):
         self.sid, self.lua_key, self.ends = item.sid, item.lua_key, item.ends
         self.packed = item.packed(worker_id)
+        if len(self.packed) > MESSAGE_BYTES - ID_BYTES:
+            raise ValueError(f"{len(self.packed)} bytes, and relays take {MESSAGE_BYTES}")
 
     def commands(self, contract):
         return contract.event(self)

@@ -23,6 +23,7 @@ BATCH_EVENTS = 256
 BATCH_BYTES = 4 << 20
 BACK_OFF_S = (0.05, 1)
 STILL_AWAY_S = 60
+CUTS = 3  # by a Redis that answers, at one and the same event alone: it is that event
 
 
 class Publisher:
@@ -49,6 +50,7 @@ class Publisher:
         self._queue, self._run = 0, (None, None)  # as last told to us
         self._said = Beat()  # as of the events published so far
         self._batch = collections.deque()  # not answered yet, oldest first
+        self._is_careful, self._cuts = False, 0  # one by one after a cut; how many at the same one
         self._failures = self._next_beat = self._told_lost = 0
         self._watched, self._listeners = (), {}
         self._thread = self._undo = None
@@ -153,6 +155,7 @@ class Publisher:
         """Publishes one batch, or waits for something to publish."""
         self._tell_losses()
         if not self._batch:
+            self._is_careful = False
             self._fill()
         if not self._batch:
             self._outbox.bell.wait(self._next_beat - time.monotonic())
@@ -191,35 +194,42 @@ class Publisher:
 
     def _refuse(self, error):
         self.refused += 1
-        self._rarely.say("refused", "an event cannot be packed, and is dropped: %s: %s", type(error).__name__, error)
+        self._rarely.say("refused", "an event cannot be published, and is dropped: %s: %s", type(error).__name__, error)
 
     def _connect(self):
         if self._link.is_connected:
             return
         self._link.connect()
+        self._is_answered = False
         if not isinstance(self._batch[0], Beat):
             self._next_beat = 0  # this Redis may have forgotten us
-        self._rarely.say("connected", "connected to %s", self._settings.where, level=logging.INFO)
+        if self._is_careful:
+            self._link.send(self._link.packed([("PING",)]))
+            self._link.answer()
 
     def _exchange(self):
         """Sends the batch, and takes from it what is answered, in order."""
-        sent = self._wire()
-        self._link.send([piece for _, pieces in sent for piece in pieces])
-        for count, _ in sent:
-            answers = [self._link.answer() for _ in range(count)]
-            self._failures = 0
-            self._batch.popleft().answered(self, answers)
+        try:
+            sent = self._wire()
+            self._link.send([piece for _, pieces in sent for piece in pieces])
+            for count, _ in sent:
+                answers = [self._link.answer() for _ in range(count)]
+                self._on_answer()
+                self._batch.popleft().answered(self, answers)
+        except Lost as error:
+            if error.is_cut:
+                self._on_cut(error)
+            raise
 
     def _wire(self):
         """For each of the batch how many commands it is, and the bytes."""
-        posts, sent = list(self._batch), []
-        self._batch.clear()
-        for post in posts:
+        sent = []
+        for post in list(self._batch)[:1 if self._is_careful else None]:
             try:
                 commands = post.commands(self._contract)
                 sent.append((len(commands), self._link.packed(commands)))
-                self._batch.append(post)
             except Exception as error:  # it would be the same the next time
+                self._batch.remove(post)
                 self._refuse(error)
         return sent
 
@@ -229,6 +239,15 @@ class Publisher:
         self._link.send(self._link.packed(commands))
         for _ in commands:
             self._link.answer()
+
+    def _on_cut(self, error):
+        """It may be for what was sent, such as an event that is too large for this Redis."""
+        self._cuts += self._is_careful
+        self._is_careful = True
+        if self._cuts == CUTS:
+            self._batch.popleft()
+            self._cuts = 0
+            self._refuse(error)
 
     def _on_lost(self, error):
         self._listeners = {}
@@ -251,6 +270,12 @@ class Publisher:
             self._told_lost = self.lost
 
     # -- answers, on the background thread
+
+    def _on_answer(self):
+        self._failures = self._cuts = 0
+        if not self._is_answered:
+            self._is_answered = True
+            self._rarely.say("connected", "connected to %s", self._settings.where, level=logging.INFO)
 
     def on_event(self, answer):
         """Redis has taken an event, or has answered with an error: then it is not kept, and connected clients have it

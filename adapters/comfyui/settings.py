@@ -27,7 +27,7 @@ class Settings:
     session_ttl_ms: int = 300_000
     session_log_events: int = 4096
     scope: str = "prompt"
-    queue_events: int = 8192
+    queue_events: int = 65536
     queue_bytes: int = 256 << 20
 
 
@@ -47,7 +47,7 @@ def read(environ=None):
         session_ttl_ms=checked(environ, "SESSION_TTL", time_ms, 300_000),
         session_log_events=checked(environ, "SESSION_LOG_EVENTS", log_events, 4096),
         scope=checked(environ, "SCOPE", scope_of, "prompt"),
-        queue_events=checked(environ, "QUEUE_EVENTS", queue_events, 8192),
+        queue_events=checked(environ, "QUEUE_EVENTS", queue_events, 65536),
         queue_bytes=checked(environ, "QUEUE_BYTES", queue_bytes, 256 << 20),
     )
 

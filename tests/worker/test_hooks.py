@@ -292,7 +292,8 @@ def circular():
 
 BAD = [("x", {"a": numpy.float32(1)}), ("x", {1, 2}), ("x", b"bytes"), (7, {"a": 1}), (None, {}), (2, "no picture"), (4, None),
        ("x", circular()), (numpy.zeros(2), {}), (-1, b""), (True, b""), ("status", {}), ("status", {"status": {"exec_info": 5}}),
-       ("status", {"status": {"exec_info": {"queue_remaining": "1"}}}), ("status", {"status": {"exec_info": {"queue_remaining": True}}})]
+       ("status", {"status": {"exec_info": {"queue_remaining": "1"}}}), ("status", {"status": {"exec_info": {"queue_remaining": True}}}),
+       ("status", {"status": {"exec_info": {"queue_remaining": -1}}}), ("status", {"status": {"exec_info": {"queue_remaining": 1 << 63}}})]
 
 
 @pytest.mark.parametrize("event,data", BAD, ids=lambda v: str(v)[:16])
@@ -306,7 +307,7 @@ def test_event_that_cannot_be_sent_is_dropped_and_counted_and_handed_on(recorder
         comfy.server.send_sync("good", 1, "me")
         comfy.sent()
     assert got[0][0] is event and got[0][1] is data and got[0][2] == "me"
-    assert (recorder.refused, recorder.addressed()) == (1, [("good", "me")])
+    assert (recorder.refused, recorder.addressed(), recorder.told) == (1, [("good", "me")], ["good"])
     assert "is dropped" in caplog.text
 
 

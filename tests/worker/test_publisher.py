@@ -203,17 +203,34 @@ def put(p, *items):
     return p
 
 
-def test_an_option_of_the_url_that_is_not_known_is_refused(redis_server):
-    with pytest.raises(ValueError, match="COMFY_RELAY_REDIS_URL: .*'max_connections'"):
-        publishing.Publisher(options(redis_server.tcp_url + "?max_connections=3"))
+@pytest.mark.parametrize("url, wrong", [("redis://h?max_connections=3", "max_connections"), ("redis://h?db=abc", "db"),
+                                        ("rediss://h?ssl_nope=1", "ssl_nope"), ("redis://h?ssl_ca_certs=/x", "ssl_ca_certs"),
+                                        ("rediss://h?ssl_cert_reqs=some", "some")])
+def test_an_option_of_the_url_that_is_not_known_is_refused_in_plain_words(url, wrong):
+    with pytest.raises(ValueError) as caught:
+        publishing.Publisher(options(url))
+    said = str(caught.value)
+    assert said.startswith("COMFY_RELAY_REDIS_URL: ") and wrong in said and "may be db=NUMBER" in said, said
+
+
+def test_options_of_tls_are_taken():
+    publishing.Publisher(options("rediss://h/1?ssl_ca_certs=/x&ssl_check_hostname=false"))
 
 
 def test_an_event_that_cannot_be_packed_is_counted_and_the_rest_goes_on(redis_server, publisher, caplog):
     p = put(publisher(redis_server), Item(1), Item(ValueError("odd")), Item(2), Item(TypeError("odder")), Item(3))
     wait_published(p, 5)
     assert (kept(redis_server), p.published, p.refused) == ([1, 2, 3], 3, 2)
-    assert [r.getMessage() for r in caplog.records if "cannot be packed" in r.getMessage()] == [
-        "[comfy-relay] an event cannot be packed, and is dropped: ValueError: odd"]
+    assert [r.getMessage() for r in caplog.records if "an event cannot" in r.getMessage()] == [
+        "[comfy-relay] an event cannot be published, and is dropped: ValueError: odd"]
+
+
+def test_an_event_that_no_relay_takes_is_refused(redis_server, publisher, caplog):
+    largest = posts.MESSAGE_BYTES - posts.ID_BYTES - len(Item(bytes(1 << 20)).packed("w1")) + (1 << 20)
+    p = put(publisher(redis_server), Item(1), Item(bytes(largest + 1)), Item(2), Item(bytes(largest), sid="l"))
+    wait_published(p, 4)
+    assert (kept(redis_server), p.published, p.refused) == ([1, 2], 3, 1)
+    assert "67108801 bytes, and relays take 67108864" in caplog.text
 
 
 def test_an_event_that_redis_py_cannot_send_is_counted_and_the_rest_goes_on(redis_server, publisher):
@@ -285,6 +302,102 @@ def test_cut_connections_under_load_cost_nothing_and_repeat_only_what_was_unansw
     assert cuts > 3
     print(f"{cuts} cuts, {assert_kept_in_order(redis_server, 20_000, cuts * publishing.BATCH_EVENTS)} twice")
     assert (p.published, p.lost, p.refused) == (20_000, 0, 0)
+
+
+def test_an_event_that_redis_cuts_us_off_for_costs_only_itself(publisher, caplog):
+    server = Redis("--proto-max-bulk-len", "1mb")
+    try:
+        p, channels = publisher(server, is_started=False), Channels(server)
+        put(p, *(Item(n) for n in range(50)), Item("x" * 3_000_000), *(Item(n) for n in range(50, 100)))
+        p.start()
+        wait_published(p, 101)
+        assert (first_of_each(kept(server)), p.published, p.refused) == (list(range(100)), 100, 1)
+        wait_published(put(p, *(Item(n) for n in range(100, 200))), 201)
+        assert (kept(server)[-101:], p._is_careful) == (list(range(99, 200)), False)
+        channels.until(lambda c: c.data()[-1] == 199, "the last event")
+    finally:
+        server.stop()
+    assert "cannot be published, and is dropped" in caplog.text
+
+
+class Line:
+    """Between the publisher and a Redis: `answers` is how often it hands on what it reads, `rate` how many bytes a second.
+    Then whoever connects is cut off when he has sent something."""
+
+    def __init__(self, server, answers=0, rate=None):
+        self.listener, self.path = socket.create_server(("127.0.0.1", 0)), server.path
+        self.answers, self.rate, self.cuts = answers, rate, 0
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}/0"
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                with client, socket.socket(socket.AF_UNIX) as there, contextlib.suppress(OSError):
+                    there.connect(self.path)
+                    back = threading.Thread(target=self.copy, args=(there, client))
+                    back.start()
+                    self.hand_on(client, there)
+                    there.shutdown(socket.SHUT_RDWR)
+                    back.join()
+                    self.cuts += 1
+
+    def hand_on(self, client, there):
+        answers = self.answers
+        while (data := client.recv(1 << 16)) and answers != 0:
+            there.sendall(data)
+            answers -= 1
+            time.sleep(len(data) / self.rate if self.rate else 0)
+
+    @staticmethod
+    def copy(there, client):
+        with contextlib.suppress(OSError):
+            while data := there.recv(1 << 16):
+                client.sendall(data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(20)
+
+
+def test_a_proxy_before_a_dead_redis_costs_no_event(redis_server, publisher):
+    with Line(redis_server) as line:
+        p = put(publisher(line.url), *(Item(n) for n in range(10)))
+        until(lambda: line.cuts > 3 * publishing.CUTS, "attempts")
+        assert (p.published, p.refused) == (0, 0)
+        line.answers = -1
+        wait_published(p, 10)
+        p.close()
+    assert (kept(redis_server), p.refused) == (list(range(10)), 0)
+
+
+def test_a_connection_is_told_of_when_redis_has_answered(redis_server, publisher, caplog):
+    caplog.set_level("INFO")
+    with Line(redis_server) as line:
+        p = publisher(line.url)
+        until(lambda: line.cuts > 1, "attempts")
+        assert "connected to" not in caplog.text
+        line.answers = -1
+        until(lambda: "connected to" in caplog.text, "a connection")
+        p.close()
+
+
+def test_a_large_event_on_a_slow_line_is_sent_once(redis_server, publisher, monkeypatch):
+    monkeypatch.setattr(link, "ANSWER_S", 1)
+    with Line(redis_server, answers=-1, rate=2_000_000) as line:
+        p = publisher(line.url, is_started=False)
+        put(p, Item(1), Item("x" * 6_000_000), Item(2))
+        p.start()
+        wait_published(p, 3)
+        p.close()
+    assert ([str(data)[:3] for data in kept(redis_server)], line.cuts) == (["1", "xxx", "2"], 1)
 
 
 def test_a_redis_that_hangs_for_a_while_loses_and_doubles_nothing(redis_server, publisher):
@@ -990,7 +1103,8 @@ def test_a_batch_is_written_at_once(redis_server, publisher, monkeypatch):
     put(p, *(Item("x" * 10_000) for _ in range(100)))
     p.start()
     wait_published(p, 100)
-    assert [len(pieces) for pieces in writes if len(pieces[0]) > 1_000_000] == [1], [len(pieces) for pieces in writes]
+    large = [[len(piece) for piece in pieces] for pieces in writes if len(pieces) > 3]
+    assert [set(sizes[:-1]) for sizes in large] == [{link.SLICE_BYTES}] and sum(large[0]) > 1_000_000, large
 
 
 def test_the_extension_is_written_for_python_3_9():

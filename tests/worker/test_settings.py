@@ -28,7 +28,7 @@ def test_without_a_url_there_are_no_settings(environ):
 def test_defaults_are_those_of_the_relay():
     s = read()
     got = (s.url, s.prefix, s.password, s.session_ttl_ms, s.session_log_events, s.scope, s.queue_events, s.queue_bytes)
-    assert got == (URL, "comfy", None, 300_000, 4096, "prompt", 8192, 256 << 20)
+    assert got == (URL, "comfy", None, 300_000, 4096, "prompt", 65536, 256 << 20)
 
 
 def test_every_variable_is_read(tmp_path):
@@ -103,6 +103,12 @@ def test_a_url_of_another_form_is_refused(url):
 def test_a_refused_url_never_shows_what_may_be_a_password(url):
     said = refusal(url=url)
     assert "sec-ret" not in said, said
+
+
+@pytest.mark.parametrize("url, shown", [("redis://:a://b@host:1/bad", "redis://***@host:1/bad"), ("http://h:1/x", "http://h:1/x"),
+                                        ("redis://h:70000", "redis://h:70000"), ("h:1", "h:1")])
+def test_a_refused_url_is_shown_as_far_as_it_is_no_secret(url, shown):
+    assert refusal(url=url).startswith(f"COMFY_RELAY_REDIS_URL={shown!r}: ")
 
 
 def test_nothing_secret_is_in_the_settings_text(tmp_path):
