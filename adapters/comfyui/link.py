@@ -37,8 +37,8 @@ class Link:
             self._secrets = secrets_of(options.get("password"))
             self._connection = make(**options, **fixed_options(make))
         except (ValueError, redis.RedisError) as error:
-            raise ValueError(f"COMFY_RELAY_REDIS_URL: {self.told(error)}; after the ? there may be db=NUMBER, and with rediss:// "
-                             "redis-py's ssl_... options") from None
+            raise ValueError(f"COMFY_RELAY_REDIS_URL: {self.told(error)}; after the ? there may be db=NUMBER, and with "
+                             "rediss:// redis-py's ssl_... options") from None
 
     def connect(self):
         """Unless it is connected. Raises Lost."""
@@ -104,7 +104,7 @@ def is_not_now(error):
 
 def fixed_options(make):
     """For a connection of this class: nothing is tried twice or said in passing, answers are bytes. What is written is on
-    its way but for a slice, where the system knows how: the time for an answer does not begin with megabytes unsent."""
+    its way but for a slice, where the system knows how: the time for an answer begins with no megabytes unsent."""
     options = {"socket_timeout": ANSWER_S, "socket_connect_timeout": CONNECT_S, "retry": Retry(NoBackoff(), 0)}
     known = known_options(make)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
