@@ -13,7 +13,8 @@
 --
 -- Both keys live for another ttl. Answers the event's id in the log, or an empty string for class latest. When the
 -- event cannot be stored (no memory left, a key of another type, a disk or replicas that are wanting) it is published
--- all the same, and the answer is Redis' error.
+-- all the same, and the answer is Redis' error. But on a replica (READONLY) nothing is done: its master's subscribers would
+-- not hear of it.
 
 local log, latest = KEYS[1], KEYS[2]
 local channel, event, ttl, log_events, key, ends = unpack(ARGV)
@@ -41,6 +42,9 @@ else
   if failed(stored) then
     answer = stored
   end
+end
+if failed(answer) and string.find(answer.err, 'READONLY', 1, true) then
+  return answer
 end
 if ends == '1' then
   redis.pcall('DEL', latest)

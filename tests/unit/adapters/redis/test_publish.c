@@ -36,9 +36,9 @@ static int stop(void **state)
 static int listen_anew(void **state)
 {
     (void)state;
-    freeReplyObject(redis_server_do(&server, "FLUSHALL"));
     freeReplyObject(redis_server_do(&server, "CONFIG SET maxmemory 0"));
     freeReplyObject(redis_server_do(&server, "CONFIG SET min-replicas-to-write 0"));
+    freeReplyObject(redis_server_do(&server, "FLUSHALL"));
     listener = redisConnectUnix(server.socket);
     struct timeval patience = {.tv_sec = 10};
     redisSetTimeout(listener, patience);
@@ -208,6 +208,18 @@ static void event_is_published_when_redis_takes_no_writes(void **state)
     expect_heard_at_the_end("END");
 }
 
+/* It is published again when the master is found; who listens here would hear it each time. */
+static void nothing_is_done_on_a_replica(void **state)
+{
+    (void)state;
+    freeReplyObject(redis_server_do(&server, "REPLICAOF 127.0.0.1 1"));
+    freeReplyObject(publish("KEPT", 100, "", "0"));
+    freeReplyObject(publish("LATEST", 100, "k", "1"));
+    freeReplyObject(redis_server_do(&server, "REPLICAOF NO ONE"));
+    freeReplyObject(publish("AFTER", 100, "", "0"));
+    expect_heard_at_the_end("AFTER");
+}
+
 #define promise(name) cmocka_unit_test_setup_teardown(name, listen_anew, listen_no_more)
 
 int main(void)
@@ -222,6 +234,7 @@ int main(void)
         promise(event_is_published_when_redis_has_no_memory_left),
         promise(event_is_published_when_a_key_has_another_type),
         promise(event_is_published_when_redis_takes_no_writes),
+        promise(nothing_is_done_on_a_replica),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
