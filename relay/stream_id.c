@@ -13,7 +13,7 @@ static bool take_number(struct span *s, uint64_t *n)
 {
     size_t i = 0;
     uint64_t value = 0;
-    if (s->len > 1 && s->bytes[0] == '0' && s->bytes[1] != '-')
+    if (s->len == 0 || (s->len > 1 && s->bytes[0] == '0' && s->bytes[1] != '-'))
         return false;
     for (; i < s->len && is_digit(s->bytes[i]); i++)
         if (__builtin_mul_overflow(value, 10, &value) ||

@@ -32,6 +32,14 @@ static void ids_are_read_and_written_as_redis_writes_them(void **state)
     assert_int_equal(strlen("18446744073709551615-18446744073709551615") + 1, STREAM_ID_TEXT_BYTES);
 }
 
+static void nothing_at_all_is_no_id(void **state)
+{
+    (void)state;
+    struct stream_id id;
+    assert_false(stream_id_parse(SPAN_NONE, &id));
+    assert_false(stream_id_parse(span_of("5-", 2), &id));
+}
+
 static void what_is_no_id_is_not_taken_for_one(void **state)
 {
     (void)state;
@@ -126,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_read_and_written_as_redis_writes_them),
+        cmocka_unit_test(nothing_at_all_is_no_id),
         cmocka_unit_test(what_is_no_id_is_not_taken_for_one),
         cmocka_unit_test(a_zero_in_the_middle_of_the_bytes_ends_no_id),
         cmocka_unit_test(ids_have_the_order_of_time),
