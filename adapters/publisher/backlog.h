@@ -17,6 +17,7 @@ struct backlog {
     size_t sent;
     size_t count;
     size_t bytes;
+    size_t unsent; /* of these; what is not sent */
     size_t events;
 };
 
@@ -51,10 +52,16 @@ static inline bool backlog_is_in_flight(const struct backlog *b)
 size_t backlog_gather(const struct backlog *b, struct iovec *pieces, size_t most);
 void backlog_sent(struct backlog *b, size_t bytes);
 
+/* How much of the oldest is still on its way out, when so many of the bytes that were sent are. */
+size_t backlog_on_its_way(const struct backlog *b, size_t waiting);
+
 /* The oldest was answered; one must be awaiting that. Frees it. */
 void backlog_done(struct backlog *b);
 
 /* All of it is to be sent, from the oldest on: what was in flight will not be answered. */
 void backlog_rewind(struct backlog *b);
+
+/* Frees the oldest, which will not be answered; nothing may be in flight. */
+void backlog_give_up(struct backlog *b);
 
 #endif

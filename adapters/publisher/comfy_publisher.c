@@ -217,6 +217,19 @@ static int publish_packed(struct comfy_publisher *p, struct packing *take_packed
     return error;
 }
 
+/* Bytes that are nowhere. */
+static int check_bytes(struct comfy_publisher *p, const void *bytes, size_t count)
+{
+    return bytes || count == 0 ? 0 : fail(p, -EINVAL, "there are bytes, and they are NULL");
+}
+
+static int check_text(struct comfy_publisher *p, const char *what, const char *text)
+{
+    char why[64];
+    snprintf(why, sizeof why, "%s is NULL", what);
+    return text ? 0 : fail(p, -EINVAL, why);
+}
+
 static void address(struct comfy_publisher *p, const char *sid, struct event *e)
 {
     e->worker = span_str(p->worker);
@@ -244,6 +257,8 @@ int comfy_publisher_text(struct comfy_publisher *p, const char *sid, const char 
                          size_t bytes)
 {
     struct packing packed;
+    if (check_text(p, "the type", type) < 0 || check_bytes(p, data, bytes) < 0)
+        return -EINVAL;
     begin_text(&packed, p, sid, type);
     packing_raw(&packed, data ? span_of(data, bytes) : span_str("\xc0"));
     return publish_packed(p, &packed);
@@ -264,6 +279,8 @@ static int pack_json(struct comfy_publisher *p, struct packing *to, const char *
 int comfy_publisher_json(struct comfy_publisher *p, const char *sid, const char *type, const char *json)
 {
     struct packing packed;
+    if (check_text(p, "the type", type) < 0 || check_text(p, "the JSON", json) < 0)
+        return -EINVAL;
     begin_text(&packed, p, sid, type);
     int error = pack_json(p, &packed, json, CODEC_DATA_LEVEL);
     return error ? error : publish_packed(p, &packed);
@@ -273,6 +290,8 @@ int comfy_publisher_binary(struct comfy_publisher *p, const char *sid, uint32_t 
                            size_t bytes)
 {
     struct packing packed;
+    if (check_bytes(p, data, bytes) < 0)
+        return -EINVAL;
     begin_binary(&packed, p, sid, code);
     packing_bin(&packed, span_of(data, bytes));
     return publish_packed(p, &packed);
@@ -282,6 +301,8 @@ int comfy_publisher_preview(struct comfy_publisher *p, const char *sid, const ch
                             size_t bytes, const char *metadata)
 {
     struct packing packed;
+    if (check_text(p, "the format", format) < 0 || check_bytes(p, image, bytes) < 0)
+        return -EINVAL;
     begin_binary(&packed, p, sid, 4);
     msgpack_pack_array(&packed.packer, 2);
     msgpack_pack_array(&packed.packer, 3);
@@ -294,7 +315,7 @@ int comfy_publisher_preview(struct comfy_publisher *p, const char *sid, const ch
 
 int comfy_publisher_envelope(struct comfy_publisher *p, const void *envelope, size_t bytes)
 {
-    return publish(p, span_of(envelope, bytes));
+    return check_bytes(p, envelope, bytes) < 0 ? -EINVAL : publish(p, span_of(envelope, bytes));
 }
 
 /* The worker */
@@ -377,7 +398,8 @@ struct comfy_publisher_counters comfy_publisher_counters(const struct comfy_publ
                                              .errors = c->errors,
                                              .connections = c->connections,
                                              .queued_events = c->backlog.events,
-                                             .queued_bytes = c->backlog.bytes};
+                                             .queued_bytes = c->backlog.bytes,
+                                             .is_connected = c->state == COURIER_AT_WORK};
 }
 
 const char *comfy_publisher_error(const struct comfy_publisher *p)

@@ -19,7 +19,8 @@
  * nothing in common. No signal is raised (SIGPIPE) and none is touched.
  *
  * Functions return 0 or a negative value of errno.h; comfy_publisher_error() then has a sentence for people.
- * All that is handed over is copied; texts are UTF-8 and end with a NUL. */
+ * All that is handed over is copied; texts are UTF-8 and end with a NUL. A pointer is NULL only where that is said here;
+ * an event's type, format or JSON that is, and data that is where there are bytes of it, is -EINVAL. */
 #ifndef COMFY_PUBLISHER_H
 #define COMFY_PUBLISHER_H
 
@@ -78,7 +79,7 @@ COMFY_PUBLISHER_CHECKED int comfy_publisher_open(const struct comfy_publisher_op
  *   -EINVAL    it breaks the contract, and no relay would take it
  *   -ENOMEM */
 
-/* A text event; `data` is one MessagePack value of so many bytes, or NULL for nil. */
+/* A text event; `data` is one MessagePack value of so many bytes, or NULL and 0 for nil. */
 COMFY_PUBLISHER_CHECKED int comfy_publisher_text(struct comfy_publisher *p, const char *sid, const char *type,
                                                  const void *data, size_t bytes);
 /* The same, of JSON text. Integers beyond 64 bits become floats. */
@@ -121,10 +122,12 @@ COMFY_PUBLISHER_API int comfy_publisher_poll(const struct comfy_publisher *p, st
 struct comfy_publisher_counters {
     uint64_t published; /* events that Redis has answered */
     uint64_t
-        errors; /* those of them that it answered with an error: connected clients have them, its log may not */
+        errors; /* what it answered with an error: connected clients have these events, its log may not. And what it has
+                   ended the connection for, again and again (proto-max-bulk-len): nobody has these */
     uint64_t connections; /* made so far */
     size_t queued_events; /* that wait for an answer */
     size_t queued_bytes;
+    int is_connected; /* to a Redis that answers */
 };
 
 COMFY_PUBLISHER_API struct comfy_publisher_counters comfy_publisher_counters(const struct comfy_publisher *p);

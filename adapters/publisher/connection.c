@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define READ_BYTES (16 * 1024)
@@ -70,6 +71,12 @@ ssize_t connection_read(struct connection *c)
     if (n < 0)
         return later_or_never();
     return redisReaderFeed(c->context->reader, bytes, (size_t)n) == REDIS_OK ? n : -ENOMEM;
+}
+
+size_t connection_waiting(const struct connection *c)
+{
+    int waiting = 0;
+    return ioctl(c->context->fd, TIOCOUTQ, &waiting) == 0 && waiting > 0 ? (size_t)waiting : 0;
 }
 
 int connection_reply(struct connection *c, redisReply **reply)

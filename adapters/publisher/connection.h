@@ -32,6 +32,8 @@ ssize_t connection_write(struct connection *c, struct iovec *pieces, size_t coun
     __attribute__((warn_unused_result));
 /* Takes what has come. The same results; -EPIPE at the end of it. */
 ssize_t connection_read(struct connection *c) __attribute__((warn_unused_result));
+/* How many bytes that were taken have not reached the other side: about, for a unix socket. */
+size_t connection_waiting(const struct connection *c);
 /* The next reply, for freeReplyObject(), or NULL. 0 or -EPROTO. */
 int connection_reply(struct connection *c, redisReply **reply) __attribute__((warn_unused_result));
 

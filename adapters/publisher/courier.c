@@ -10,10 +10,14 @@
 #define PIECES          64
 #define BACK_OFF_MS     50
 #define BACK_OFF_MAX_MS 1000
+#define CUTS            3 /* at one post, which is then given up */
 
 void courier_init(struct courier *c, const struct courier_config *config)
 {
-    *c = (struct courier){.config = config, .connection = CONNECTION_CLOSED, .back_off_ms = BACK_OFF_MS};
+    *c = (struct courier){.config = config,
+                          .connection = CONNECTION_CLOSED,
+                          .on_its_way = SIZE_MAX,
+                          .back_off_ms = BACK_OFF_MS};
     backlog_init(&c->greeting);
     backlog_init(&c->backlog);
 }
@@ -45,14 +49,41 @@ static void leave(struct courier *c, uint64_t now_ms, const char *because)
     connection_close(&c->connection);
     backlog_deinit(&c->greeting);
     backlog_rewind(&c->backlog);
+    c->on_its_way = SIZE_MAX;
     c->state = COURIER_AWAY;
     c->retry_ms = now_ms + with_jitter(c->back_off_ms);
     c->back_off_ms = c->back_off_ms * 2 < BACK_OFF_MAX_MS ? c->back_off_ms * 2 : BACK_OFF_MAX_MS;
 }
 
+static void give_up_oldest(struct courier *c)
+{
+    size_t len = strlen(c->why);
+    snprintf(c->why + len, sizeof c->why - len,
+             "; a command of %zu bytes is given up, for it was so %d times",
+             TAILQ_FIRST(&c->backlog.posts)->len, CUTS);
+    backlog_give_up(&c->backlog);
+    c->errors++;
+    c->cuts = 0;
+}
+
+/* Redis has ended the connection: it may be for what it was sent. */
+static void on_cut(struct courier *c, uint64_t now_ms, const char *because)
+{
+    bool is_for_post = c->state == COURIER_AT_WORK && backlog_is_in_flight(&c->backlog);
+    leave(c, now_ms, because);
+    c->cuts += is_for_post;
+    if (c->cuts == CUTS)
+        give_up_oldest(c);
+}
+
 static void leave_for(struct courier *c, uint64_t now_ms, int error)
 {
-    leave(c, now_ms, error == -EPIPE ? "it has closed the connection" : strerror(-error));
+    if (error == -EPIPE)
+        on_cut(c, now_ms, "it has closed the connection");
+    else if (error == -ECONNRESET)
+        on_cut(c, now_ms, strerror(ECONNRESET));
+    else
+        leave(c, now_ms, strerror(-error));
 }
 
 /* The greeting */
@@ -145,6 +176,12 @@ static bool is_not_done(const redisReply *reply)
     return false;
 }
 
+/* Of what Redis has not understood it has done nothing, and reads no more. */
+static bool is_last_word(const redisReply *reply)
+{
+    return span_starts_with(span_str(reply->str), "ERR Protocol error");
+}
+
 static void note_error(struct courier *c, const redisReply *reply)
 {
     c->errors++;
@@ -158,8 +195,14 @@ static void on_answer(struct courier *c, const redisReply *reply, uint64_t now_m
         leave(c, now_ms, reply->str);
         return;
     }
+    if (is_error && is_last_word(reply)) {
+        on_cut(c, now_ms, reply->str);
+        return;
+    }
     if (is_error)
         note_error(c, reply);
+    c->cuts = 0;
+    c->on_its_way = SIZE_MAX;
     c->back_off_ms = BACK_OFF_MS;
     c->published += TAILQ_FIRST(&c->backlog.posts)->is_event;
     backlog_done(&c->backlog);
@@ -172,6 +215,7 @@ static void on_greeted(struct courier *c, const redisReply *reply, uint64_t now_
         return;
     }
     backlog_done(&c->greeting);
+    c->on_its_way = SIZE_MAX;
     if (backlog_is_empty(&c->greeting))
         c->state = COURIER_AT_WORK;
 }
@@ -184,7 +228,7 @@ static struct backlog *at_hand(struct courier *c)
 static void on_reply(struct courier *c, const redisReply *reply, uint64_t now_ms)
 {
     if (!backlog_awaits_answer(at_hand(c))) /* a protocol error, or its last words */
-        leave(c, now_ms, reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer to nothing");
+        on_cut(c, now_ms, reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer to nothing");
     else if (c->state == COURIER_GREETING)
         on_greeted(c, reply, now_ms);
     else
@@ -198,25 +242,12 @@ static bool is_connected(const struct courier *c)
     return c->state >= COURIER_GREETING;
 }
 
-/* True when some were taken. */
-static bool write_some(struct courier *c, uint64_t now_ms)
+/* How many posts may go out together. */
+static size_t may_go(const struct courier *c)
 {
-    struct iovec pieces[PIECES];
-    struct backlog *b = at_hand(c);
-    size_t count = backlog_gather(b, pieces, PIECES);
-    if (count == 0)
-        return false;
-    bool is_waited_for =
-        backlog_is_in_flight(b) && b->sent == 0; /* else Redis takes what it was slow to take */
-    ssize_t n = connection_write(&c->connection, pieces, count);
-    if (n < 0) {
-        leave_for(c, now_ms, (int)n);
-        return false;
-    }
-    if (n > 0 && !is_waited_for)
-        c->moved_ms = now_ms;
-    backlog_sent(b, (size_t)n);
-    return n > 0;
+    if (c->state != COURIER_AT_WORK || c->cuts == 0)
+        return PIECES;
+    return backlog_awaits_answer(&c->backlog) ? 0 : 1;
 }
 
 static void take_replies(struct courier *c, uint64_t now_ms)
@@ -246,9 +277,52 @@ static bool read_some(struct courier *c, uint64_t now_ms)
     return true;
 }
 
+/* Redis has closed; what it had said before is still to be read. */
+static void hear_it_out(struct courier *c, uint64_t now_ms, int error)
+{
+    while (is_connected(c) && read_some(c, now_ms))
+        ;
+    if (is_connected(c))
+        leave_for(c, now_ms, error);
+}
+
+/* True when some were taken. */
+static bool write_some(struct courier *c, uint64_t now_ms)
+{
+    struct iovec pieces[PIECES];
+    struct backlog *b = at_hand(c);
+    size_t count = backlog_gather(b, pieces, may_go(c));
+    if (count == 0)
+        return false;
+    bool is_waited_for =
+        backlog_is_in_flight(b) && b->sent == 0; /* else Redis takes what it was slow to take */
+    ssize_t n = connection_write(&c->connection, pieces, count);
+    if (n < 0) {
+        hear_it_out(c, now_ms, (int)n);
+        return false;
+    }
+    if (n > 0 && !is_waited_for)
+        c->moved_ms = now_ms;
+    backlog_sent(b, (size_t)n);
+    return n > 0;
+}
+
+/* A line that is slow is not silent. What goes out behind the oldest says nothing: it does so while Redis hangs, too. */
+static void watch_oldest(struct courier *c, uint64_t now_ms)
+{
+    size_t left = backlog_on_its_way(at_hand(c), connection_waiting(&c->connection));
+    if (left >= c->on_its_way)
+        return;
+    c->on_its_way = left;
+    c->moved_ms = now_ms;
+}
+
 static void check_silence(struct courier *c, uint64_t now_ms)
 {
-    if (backlog_is_in_flight(at_hand(c)) && now_ms - c->moved_ms >= c->config->answer_timeout_ms)
+    if (!backlog_is_in_flight(at_hand(c)))
+        return;
+    watch_oldest(c, now_ms);
+    if (now_ms - c->moved_ms >= c->config->answer_timeout_ms)
         leave(c, now_ms, "it does not answer");
 }
 
@@ -285,7 +359,7 @@ uint64_t courier_wants(const struct courier *c, int *fd, short *events)
         *events = POLLOUT;
         return c->moved_ms + c->config->connect_timeout_ms;
     }
-    if (backlog_has_unsent(b))
+    if (backlog_has_unsent(b) && may_go(c) > 0)
         *events |= POLLOUT;
     return backlog_is_in_flight(b) ? c->moved_ms + c->config->answer_timeout_ms : UINT64_MAX;
 }

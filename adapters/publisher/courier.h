@@ -5,7 +5,10 @@
  *       +------------- lost, refused, silent: from any of them -------------+
  *
  * It greets with AUTH, SELECT and PING; nothing else is sent before all of these are answered well, for of posts that are
- * under way together, an unready Redis may refuse the first and take the next. */
+ * under way together, an unready Redis may refuse the first and take the next.
+ *
+ * When it ends the connection before it has answered a single post, the oldest goes alone; when it does so again and
+ * again, it is for that post (proto-max-bulk-len), which is given up. */
 #ifndef PUBLISHER_COURIER_H
 #define PUBLISHER_COURIER_H
 
@@ -29,8 +32,10 @@ struct courier {
     struct connection connection;
     struct backlog greeting;
     struct backlog backlog;
-    uint64_t moved_ms;    /* when it last began to connect, sent to an idle Redis, or heard of it */
-    uint64_t retry_ms;    /* AWAY: not before */
+    uint64_t moved_ms; /* the last sign of life: connecting, the first or more of the oldest out, an answer */
+    size_t on_its_way; /* of the oldest post, when it was last looked; SIZE_MAX: not yet */
+    unsigned cuts;     /* connections in a row that Redis has ended before it answered a post */
+    uint64_t retry_ms; /* AWAY: not before */
     uint64_t back_off_ms; /* of the next failure */
     uint64_t published, errors, connections;
     char why[COURIER_WHY_BYTES]; /* what last went wrong with the connection, or Redis' last error */

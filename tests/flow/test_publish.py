@@ -87,6 +87,41 @@ class Impostor:
         self.listener.close()
 
 
+class SlowLine:
+    """To Redis, so many bytes a second; what comes back is not slowed. One connection after the other."""
+
+    def __init__(self, server, rate):
+        self.server, self.rate, self.connections = server, rate, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        self.url = "redis://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve)
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                self.connections += 1
+                with near, socket.socket(socket.AF_UNIX) as far:
+                    far.connect(self.server.path)
+                    back = threading.Thread(target=self._pass_on, args=(far, near, 0))
+                    back.start()
+                    self._pass_on(near, far, 1 / self.rate)
+                    back.join()
+
+    @staticmethod
+    def _pass_on(source, to, seconds_a_byte):
+        with contextlib.suppress(OSError):
+            while data := source.recv(20_000):
+                to.sendall(data)
+                time.sleep(len(data) * seconds_a_byte)
+        for s in source, to:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+    __enter__, __exit__ = Impostor.__enter__, Impostor.__exit__
+
+
 def payload(messages):
     """What came of events, without what the relay and the test say of themselves."""
     return [m for m in messages if isinstance(m, bytes) or not m.startswith(OWN)]
@@ -185,6 +220,31 @@ def test_script_that_redis_learns_in_mid_way_costs_no_order():
         ran = publish(server, lines=[{"type": "executed", "sid": "s", "data": n} for n in range(4)])
     assert (ran.returncode, ran.stderr) == (0, "")
     assert done == [0, 1, 2, 3]
+
+
+def test_large_event_on_a_slow_line_is_sent_once_and_arrives(redis_server):
+    """It takes longer than a Redis may be silent, 5 s."""
+    with SlowLine(redis_server, 250_000) as line:
+        began = time.monotonic()
+        done = publish(line, "--timeout=50s", lines=[{"type": "a", "sid": "s"}, {"type": "b", "sid": "s", "data": "x" * 2_000_000},
+                                                     {"type": "c", "sid": "s"}])
+        took = time.monotonic() - began
+    assert (done.returncode, done.stderr) == (0, "")
+    assert took > 6, f"only {took:.1f} s"
+    assert (line.connections, redis_server.client.xlen("comfy:sid:{s}:log")) == (1, 3)
+
+
+@pytest.mark.parametrize("limit", ["proto-max-bulk-len", "client-query-buffer-limit"])
+def test_event_that_redis_ends_the_connection_for_is_exit_1_and_costs_no_other(limit, redis_server):
+    before = redis_server.client.config_get(limit)[limit]
+    redis_server.client.config_set(limit, "1mb")
+    try:
+        done = publish(redis_server, lines=[{"type": "executed", "sid": "s", "data": d} for d in ("first", "x" * 3_000_000, "last")])
+    finally:
+        redis_server.client.config_set(limit, before)
+    assert done.returncode == 1 and done.stderr.count("a command of 30") == 1 and "given up" in done.stderr, done
+    stored = [msgpack.unpackb(fields[b"e"])["data"] for _, fields in redis_server.client.xrange("comfy:sid:{s}:log")]
+    assert stored == ["first", "last"]
 
 
 def test_line_is_published_when_it_comes_and_no_later(redis_server):
@@ -449,6 +509,10 @@ BAD_ARGUMENTS = {
     ("--nonsense",): "--nonsense", ("--sid",): "--sid", ("--sid=x",): "--play", ("--loop=1", "--play=x"): "--loop",
     ("--play=x", "--speed=-1"): "speed", ("--play=x", "--speed=fast"): "speed", ("--play=x", "--speed=1e-320"): "speed", ("--play=x", "--times=0"): "times",
     ("--play=x", "--pause=1"): "pause", ("--play=x", "--workers=0"): "workers", ("--play=x", "--sessions=2"): "--sid",
+    ("--times=1",): "--times: there is nothing to play", ("--speed=2",): "--speed", ("--pause", "1s"): "--pause", ("--loop",): "--loop",
+    ("--workers=1",): "--workers: there is nothing to play", ("--sessions=2",): "missing --play", ("--seed=1",): "--seed",
+    ("--play=x", "--times=1000001"): "allowed: a number, 1 to 1000000", ("--play=x", "--workers=9999"): "1 to 1024",
+    ("--play=x", "--seed=-1"): "0 to 18446744073709551615", ("--session.ttl=999ms",): "1000ms to",
     ("--play=x", "--sid=a{b"): "sid", ("--session.ttl=1",): "session.ttl", ("stray",): "stray", ("--timeout", "x"): "timeout"}
 
 
@@ -473,6 +537,35 @@ def test_redis_that_is_not_there_is_exit_1_after_the_timeout(own_redis):
     assert done.returncode == 1, done
     assert "1 events were not published" in done.stderr and own_redis.path in done.stderr, done.stderr
     assert "s}" not in done.stderr
+
+
+def told_until(running, end):
+    """What it says on its standard error, up to a line with that."""
+    told, patience = [], threading.Timer(20, running.process.kill)
+    patience.start()
+    while not told or end not in told[-1]:
+        line = running.process.stdout.readline()
+        assert line, f"no \"{end}\" in {told}"
+        if line.startswith("comfy-publish: "):
+            told.append(line)
+    patience.cancel()
+    return told
+
+
+def test_redis_that_is_away_is_told_of_once_and_once_when_it_is_back(own_redis):
+    """Also while a player fills its queue, and its heartbeats are due."""
+    with Running(own_redis, "--play", recording("b2_core_nodes"), "--sid=s", "--worker=w", "--loop", "--speed=0", "--pause=1ms",
+                 "--timeout=60s") as p:
+        for _ in range(2):
+            until(lambda: own_redis.client.hlen("comfy:workers") == 1, "it to work")
+            own_redis.kill()
+            told = told_until(p, "Redis at")
+            time.sleep(3)  # tens of attempts
+            own_redis.start()
+            told += told_until(p, "back")
+            assert len(told) == 2 and told[1] == "comfy-publish: w: Redis is back\n", told
+        code, output = p.stop()
+    assert code == 0 and "comfy-publish: " not in output, output
 
 
 def stop_in_time(running, number, seconds):

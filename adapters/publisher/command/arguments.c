@@ -1,5 +1,6 @@
 #include "adapters/publisher/command/arguments.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ enum kind { TEXT, FLAG, TIME, COUNT, SPEED };
 struct option_row {
     const char *name, *word, *env;
     enum kind kind;
+    bool is_of_playing;
     size_t at; /* in struct arguments */
     uint64_t min, max;
     const char *help;
@@ -28,33 +30,34 @@ struct option_row {
 #define AT(field) offsetof(struct arguments, field)
 
 static const struct option_row rows[] = {
-    {"redis.url", "URL", "COMFY_RELAY_REDIS_URL", TEXT, AT(redis_url), 0, 0,
+    {"redis.url", "URL", "COMFY_RELAY_REDIS_URL", TEXT, false, AT(redis_url), 0, 0,
      "where Redis is: " REDIS_URL_ALLOWED " (" COMFY_PUBLISHER_DEFAULT_URL ")"},
-    {"redis.prefix", "TEXT", "COMFY_RELAY_REDIS_PREFIX", TEXT, AT(redis_prefix), 0, 0,
+    {"redis.prefix", "TEXT", "COMFY_RELAY_REDIS_PREFIX", TEXT, false, AT(redis_prefix), 0, 0,
      "first part of every channel and key (comfy)"},
-    {"redis.password_file", "FILE", "COMFY_RELAY_REDIS_PASSWORD_FILE", TEXT, AT(password_file), 0, 0,
+    {"redis.password_file", "FILE", "COMFY_RELAY_REDIS_PASSWORD_FILE", TEXT, false, AT(password_file), 0, 0,
      "a file with the password, instead of one in the URL"},
-    {"session.ttl", "TIME", "COMFY_RELAY_SESSION_TTL", TIME, AT(session_ttl_ms), 1000, UINT64_MAX,
+    {"session.ttl", "TIME", "COMFY_RELAY_SESSION_TTL", TIME, false, AT(session_ttl_ms), 1000, UINT64_MAX,
      "as the relays have it (300s)"},
-    {"session.log_events", "COUNT", "COMFY_RELAY_SESSION_LOG_EVENTS", COUNT, AT(session_log_events), 1, MANY,
-     "as the relays have it (4096)"},
-    {"worker", "ID", "COMFY_RELAY_WORKER_ID", TEXT, AT(worker), 0, 0,
+    {"session.log_events", "COUNT", "COMFY_RELAY_SESSION_LOG_EVENTS", COUNT, false, AT(session_log_events), 1,
+     MANY, "as the relays have it (4096)"},
+    {"worker", "ID", "COMFY_RELAY_WORKER_ID", TEXT, false, AT(worker), 0, 0,
      "the worker's id (<hostname>:<process id>); with --workers, what -1, -2, ... follow"},
-    {"timeout", "TIME", NULL, TIME, AT(timeout_ms), 0, UINT32_MAX,
+    {"timeout", "TIME", NULL, TIME, false, AT(timeout_ms), 0, UINT32_MAX,
      "how long to wait at the end, or with a full queue, for a Redis that does not answer (10s)"},
-    {"play", "FILE", NULL, TEXT, AT(play), 0, 0, "play a recording, a file of events one after the other"},
-    {"sid", "SID", NULL, TEXT, AT(sid), 0, 0,
+    {"play", "FILE", NULL, TEXT, false, AT(play), 0, 0,
+     "play a recording, a file of events one after the other"},
+    {"sid", "SID", NULL, TEXT, true, AT(sid), 0, 0,
      "the session to play for (those of the recording); with --sessions, what -1, -2, ... follow"},
-    {"speed", "NUMBER", NULL, SPEED, AT(speed), 0, 0,
+    {"speed", "NUMBER", NULL, SPEED, true, AT(speed), 0, 0,
      "times the recorded pace (1), from 0.001 on; 0: as fast as Redis takes it"},
-    {"loop", NULL, NULL, FLAG, AT(loop), 0, 0, "play over and over, until SIGINT or SIGTERM"},
-    {"times", "COUNT", NULL, COUNT, AT(times), 1, MANY, "play so often for each session (1)"},
-    {"pause", "TIME", NULL, TIME, AT(pause_ms), 0, UINT32_MAX,
+    {"loop", NULL, NULL, FLAG, true, AT(loop), 0, 0, "play over and over, until SIGINT or SIGTERM"},
+    {"times", "COUNT", NULL, COUNT, true, AT(times), 1, MANY, "play so often for each session (1)"},
+    {"pause", "TIME", NULL, TIME, true, AT(pause_ms), 0, UINT32_MAX,
      "between one run and the next of a worker (2s)"},
-    {"workers", "COUNT", NULL, COUNT, AT(workers), 1, WORKERS_MAX, "so many workers (1)"},
-    {"sessions", "COUNT", NULL, COUNT, AT(sessions), 1, MANY,
+    {"workers", "COUNT", NULL, COUNT, true, AT(workers), 1, WORKERS_MAX, "so many workers (1)"},
+    {"sessions", "COUNT", NULL, COUNT, true, AT(sessions), 1, MANY,
      "play for so many sessions, spread over the workers at random"},
-    {"seed", "COUNT", NULL, COUNT, AT(seed), 0, UINT64_MAX, "of that chance (0)"},
+    {"seed", "COUNT", NULL, COUNT, true, AT(seed), 0, UINT64_MAX, "of that chance (0)"},
 };
 
 static void print_row(const struct option_row *row)
@@ -99,6 +102,21 @@ static int refuse(const char *from, const char *value, const char *allowed)
     return EXIT_USAGE;
 }
 
+static int refuse_time(const char *from, const char *value, const struct option_row *row)
+{
+    char allowed[96];
+    snprintf(allowed, sizeof allowed, "a time with its unit, ms s m h, %" PRIu64 "ms to %" PRIu64 "ms",
+             row->min, row->max);
+    return refuse(from, value, allowed);
+}
+
+static int refuse_count(const char *from, const char *value, const struct option_row *row)
+{
+    char allowed[64];
+    snprintf(allowed, sizeof allowed, "a number, %" PRIu64 " to %" PRIu64, row->min, row->max);
+    return refuse(from, value, allowed);
+}
+
 static bool parse_speed(const char *text, double *speed)
 {
     char *end;
@@ -122,11 +140,11 @@ static int set(struct arguments *a, const struct option_row *row, const char *fr
     case TIME:
         if (value_parse_time(value, number) == 0 && *number >= row->min && *number <= row->max)
             return -1;
-        return refuse(from, value, "a time with its unit, ms s m h");
+        return refuse_time(from, value, row);
     default:
         if (value_parse_count(value, number) == 0 && *number >= row->min && *number <= row->max)
             return -1;
-        return refuse(from, value, "a number");
+        return refuse_count(from, value, row);
     }
 }
 
@@ -154,6 +172,8 @@ static int read_one(struct arguments *a, int argc, char **argv, int *at)
     if (!row)
         return complain("unknown option", argument);
     const char *value = strchr(argument, '=');
+    if (row->is_of_playing && !a->of_playing)
+        a->of_playing = row->name;
     if (row->kind == FLAG)
         return value ? complain("no value belongs to", argument) : set(a, row, argument, "");
     if (!value && *at + 1 >= argc)
@@ -176,10 +196,14 @@ static int check(const struct arguments *a)
 {
     if (a->sid && !sid_is_valid(span_str(a->sid)))
         return refuse("sid", "it", "1 to 128 bytes of UTF-8 without control characters, { or }");
+    if (!a->play && a->of_playing) {
+        fprintf(stderr,
+                "comfy-publish: --%s: there is nothing to play: missing --play; --help lists the options\n",
+                a->of_playing);
+        return EXIT_USAGE;
+    }
     if (a->sessions && (!a->sid || strlen(a->sid) > SID_MAX_BYTES - 8))
         return complain("a --sid, not too long, is needed with", "--sessions");
-    if (!a->play && (a->sid || a->loop || a->sessions || a->workers > 1))
-        return complain("there is nothing to play: missing", "--play");
     return -1;
 }
 

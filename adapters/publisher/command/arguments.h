@@ -10,9 +10,10 @@
 struct arguments {
     const char *redis_url, *redis_prefix, *password_file, *worker; /* NULL: the library's default */
     uint64_t session_ttl_ms, session_log_events, timeout_ms;
-    const char *play; /* a file; NULL: events come from standard input */
-    const char *sid;  /* NULL: those of the recording */
-    double speed;     /* times the recorded pace, or FASTEST */
+    const char *of_playing; /* the first option given that --play alone has; NULL: none */
+    const char *play;       /* a file; NULL: events come from standard input */
+    const char *sid;        /* NULL: those of the recording */
+    double speed;           /* times the recorded pace, or FASTEST */
     bool loop;
     uint64_t times, pause_ms, workers, sessions, seed; /* sessions 0: there is only that of `sid` */
 };

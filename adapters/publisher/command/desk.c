@@ -79,10 +79,10 @@ int desk_open(struct desk *d, const struct arguments *a)
     if (a->password_file && read_password(a->password_file, password) < 0)
         return -1;
     d->publishers = calloc(a->workers, sizeof *d->publishers);
-    d->said = calloc(a->workers, sizeof *d->said);
+    d->told = calloc(a->workers, sizeof *d->told);
     d->waits = calloc(a->workers + 2, sizeof *d->waits);
     d->signals = open_signals();
-    if (!d->publishers || !d->said || !d->waits || d->signals < 0)
+    if (!d->publishers || !d->told || !d->waits || d->signals < 0)
         return complain("", strerror(errno));
     return open_publishers(d, a, password);
 }
@@ -92,14 +92,32 @@ void desk_complain(const struct desk *d, size_t publisher, const char *where)
     complain(where, comfy_publisher_error(d->publishers[publisher]));
 }
 
-/* Of the connection, or Redis' own words. */
-static void complain_once(struct desk *d, size_t i)
+/* Redis' own words. */
+static void complain_of_error(struct desk *d, size_t i)
 {
+    struct told *told = &d->told[i];
     const char *why = comfy_publisher_error(d->publishers[i]);
-    if (!*why || strcmp(why, d->said[i]) == 0)
+    if (strcmp(why, told->why) == 0)
         return;
-    snprintf(d->said[i], sizeof d->said[i], "%s", why);
+    snprintf(told->why, sizeof told->why, "%s", why);
     complain(comfy_publisher_worker(d->publishers[i]), why);
+}
+
+/* What has changed since. */
+static void tell(struct desk *d, size_t i)
+{
+    struct told *told = &d->told[i];
+    struct comfy_publisher *p = d->publishers[i];
+    struct comfy_publisher_counters now = comfy_publisher_counters(p);
+    bool is_away = !now.is_connected && *comfy_publisher_error(p);
+    if (now.errors > told->errors)
+        complain_of_error(d, i);
+    else if (is_away && !told->is_away)
+        complain(comfy_publisher_worker(p), comfy_publisher_error(p));
+    else if (now.is_connected && told->is_away)
+        complain(comfy_publisher_worker(p), "Redis is back");
+    told->errors = now.errors;
+    told->is_away = is_away;
 }
 
 /* True when all of them have all their answers. */
@@ -108,7 +126,7 @@ static bool flush_all(struct desk *d)
     bool is_flushed = true;
     for (size_t i = 0; i < d->count; i++) {
         is_flushed &= comfy_publisher_flush(d->publishers[i], 0) == 0;
-        complain_once(d, i);
+        tell(d, i);
     }
     return is_flushed;
 }
@@ -146,11 +164,15 @@ static uint64_t end_of(const struct desk *d, uint64_t end_ms)
 }
 
 /* All of it has had its time; the goodbye has the rest. */
-static int close_publisher(struct comfy_publisher *p, uint64_t end_ms)
+static int close_publisher(struct desk *d, size_t i, uint64_t end_ms)
 {
     char why[2 * COMFY_PUBLISHER_WHY_BYTES];
-    int error = comfy_publisher_counters(p).errors > 0 ? -1 : 0; /* which was said */
-    if (comfy_publisher_flush(p, 1) < 0) {
+    struct comfy_publisher *p = d->publishers[i];
+    int flushed = comfy_publisher_flush(p, 1);
+    int error = comfy_publisher_counters(p).errors > 0 ? -1 : 0;
+    if (error)
+        tell(d, i);
+    if (flushed < 0) {
         snprintf(why, sizeof why, "%zu events were not published: %s",
                  comfy_publisher_counters(p).queued_events, comfy_publisher_error(p));
         error = complain(comfy_publisher_worker(p), why);
@@ -166,10 +188,10 @@ int desk_close(struct desk *d, uint64_t timeout_ms)
     while (!flush_all(d) && clock_now_ms() < end_of(d, end_ms))
         desk_wait(d, end_of(d, end_ms), false);
     for (size_t i = 0; i < d->count; i++)
-        if (close_publisher(d->publishers[i], end_of(d, end_ms)) < 0)
+        if (close_publisher(d, i, end_of(d, end_ms)) < 0)
             error = -1;
     free(d->publishers);
-    free(d->said);
+    free(d->told);
     free(d->waits);
     if (d->signals >= 0)
         close(d->signals);

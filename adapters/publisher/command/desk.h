@@ -1,5 +1,5 @@
-/* The desk: publishers, and waiting for whatever comes first: Redis, a time, standard input, a signal to stop. Says what
- * goes wrong, each thing once until another does. */
+/* The desk: publishers, and waiting for whatever comes first: Redis, a time, standard input, a signal to stop. Says once
+ * that Redis is away, and once that it is back; what Redis refuses, each thing once until another is. */
 #ifndef COMMAND_DESK_H
 #define COMMAND_DESK_H
 
@@ -13,10 +13,17 @@
 
 #define DESK_GOODBYE_MS 2000 /* that a signal leaves */
 
+/* What was last said of a publisher. */
+struct told {
+    char why[COMFY_PUBLISHER_WHY_BYTES];
+    uint64_t errors; /* that there were then */
+    bool is_away;    /* its Redis */
+};
+
 struct desk {
-    struct comfy_publisher **publishers;     /* owned */
-    char (*said)[COMFY_PUBLISHER_WHY_BYTES]; /* owned; of each, what was last said of it */
-    struct pollfd *waits;                    /* owned; for each publisher, the signals, standard input */
+    struct comfy_publisher **publishers; /* owned */
+    struct told *told;                   /* owned; of each */
+    struct pollfd *waits;                /* owned; for each publisher, the signals, standard input */
     size_t count;
     int signals; /* a signalfd */
     bool is_stopped;

@@ -91,12 +91,49 @@ static void answered_posts_are_done_and_the_rest_is_sent_again(void **state)
     assert_int_equal(b.bytes, 0);
 }
 
+static void oldest_is_on_its_way_until_its_last_byte_is_out(void **state)
+{
+    (void)state;
+    struct backlog b;
+    backlog_init(&b);
+    add(&b, "a");
+    add(&b, "b");
+    assert_int_equal(backlog_on_its_way(&b, 0), one());
+    backlog_sent(&b, 5);
+    assert_int_equal(backlog_on_its_way(&b, 5), one());
+    assert_int_equal(backlog_on_its_way(&b, 2), one() - 3);
+    backlog_sent(&b, one());
+    assert_int_equal(backlog_on_its_way(&b, 6), 1);
+    assert_int_equal(backlog_on_its_way(&b, 5), 0);
+    assert_int_equal(backlog_on_its_way(&b, 9999), one());
+    backlog_deinit(&b);
+}
+
+static void post_that_is_given_up_costs_no_other(void **state)
+{
+    (void)state;
+    struct backlog b;
+    backlog_init(&b);
+    for (const char *const *name = (const char *const[]){"a", "b", "c", NULL}; *name; name++)
+        add(&b, *name);
+    backlog_sent(&b, one() + 3);
+    backlog_rewind(&b);
+    backlog_give_up(&b);
+    assert_string_equal(unsent(&b), "bc");
+    assert_int_equal(b.count, 2);
+    assert_int_equal(b.unsent, 2 * one());
+    assert_false(backlog_is_in_flight(&b));
+    backlog_deinit(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(post_is_a_command_as_redis_reads_it),
         cmocka_unit_test(posts_are_sent_in_order_and_in_parts),
         cmocka_unit_test(answered_posts_are_done_and_the_rest_is_sent_again),
+        cmocka_unit_test(oldest_is_on_its_way_until_its_last_byte_is_out),
+        cmocka_unit_test(post_that_is_given_up_costs_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

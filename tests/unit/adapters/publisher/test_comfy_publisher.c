@@ -283,6 +283,21 @@ static void what_breaks_the_contract_is_refused(void **state)
     assert_int_equal(comfy_publisher_counters(p).queued_events, 0);
 }
 
+static void what_is_null_and_may_not_be_is_refused(void **state)
+{
+    (void)state;
+    expect_refused(comfy_publisher_json(p, "s", "t", NULL), "the JSON is NULL");
+    expect_refused(comfy_publisher_json(p, "s", NULL, "1"), "the type is NULL");
+    expect_refused(comfy_publisher_text(p, "s", NULL, "\x01", 1), "the type is NULL");
+    expect_refused(comfy_publisher_text(p, "s", "t", NULL, 5), "bytes");
+    expect_refused(comfy_publisher_binary(p, "s", 10, NULL, 5), "bytes");
+    expect_refused(comfy_publisher_preview(p, "s", NULL, "x", 1, NULL), "the format is NULL");
+    expect_refused(comfy_publisher_preview(p, "s", "PNG", NULL, 1, NULL), "bytes");
+    expect_refused(comfy_publisher_envelope(p, NULL, 5), "bytes");
+    assert_int_equal(comfy_publisher_binary(p, "s", 10, NULL, 0), 0);
+    assert_int_equal(comfy_publisher_counters(p).queued_events, 1);
+}
+
 /* Redis comes and goes */
 
 static void redis_that_is_away_is_no_error_until_somebody_waits(void **state)
@@ -441,6 +456,41 @@ static void redis_that_does_not_answer_is_left_and_tried_again(void **state)
     kill(server.pid, SIGCONT);
     flush();
     expect_log_has_all(2);
+}
+
+/* So does what is behind it on its way. */
+static void event_that_redis_ends_the_connection_for_is_counted_and_costs_no_other(const char *limit)
+{
+    size_t n = 3 << 20;
+    char *large = calloc(1, n);
+    freeReplyObject(redis_server_do(&server, "CONFIG SET %s 1mb", limit));
+    for (int i = 0; i < 10; i++)
+        emit_number(i);
+    assert_int_equal(comfy_publisher_binary(p, "other", 10, large, n), 0);
+    for (int i = 10; i < 20; i++)
+        emit_number(i);
+    flush();
+    freeReplyObject(redis_server_do(&server, "CONFIG SET %s 512mb", limit));
+    free(large);
+    expect_log_has_all(20);
+    assert_int_equal(redis_server_count(&server, "EXISTS comfy:sid:{other}:log"), 0);
+    assert_int_equal(comfy_publisher_counters(p).errors, 1);
+    assert_int_equal(comfy_publisher_counters(p).published, 20);
+    assert_int_equal(comfy_publisher_counters(p).is_connected, 1);
+    if (!strstr(comfy_publisher_error(p), "is given up"))
+        fail_msg("it says \"%s\"", comfy_publisher_error(p));
+}
+
+static void event_that_redis_calls_too_large_is_counted_and_costs_no_other(void **state)
+{
+    (void)state;
+    event_that_redis_ends_the_connection_for_is_counted_and_costs_no_other("proto-max-bulk-len");
+}
+
+static void event_that_redis_ends_the_connection_for_without_a_word_is_counted_too(void **state)
+{
+    (void)state;
+    event_that_redis_ends_the_connection_for_is_counted_and_costs_no_other("client-query-buffer-limit");
 }
 
 static void full_queue_refuses_and_takes_again(void **state)
@@ -649,6 +699,7 @@ int main(void)
         promise(text_without_data_is_nil),
         promise(envelope_is_published_as_it_stands),
         promise(what_breaks_the_contract_is_refused),
+        promise(what_is_null_and_may_not_be_is_refused),
         promise(redis_that_is_away_is_no_error_until_somebody_waits),
         promise(killed_redis_costs_no_kept_event),
         promise(script_that_redis_forgets_and_learns_again_costs_no_order),
@@ -659,6 +710,8 @@ int main(void)
         promise(without_random_numbers_there_is_no_publisher),
         promise(error_of_redis_is_counted_and_not_repeated),
         promise(redis_that_does_not_answer_is_left_and_tried_again),
+        promise(event_that_redis_calls_too_large_is_counted_and_costs_no_other),
+        promise(event_that_redis_ends_the_connection_for_without_a_word_is_counted_too),
         promise(full_queue_refuses_and_takes_again),
         promise(queue_is_bounded_in_bytes_too),
         promise(large_event_arrives_whole),
