@@ -191,7 +191,7 @@ class Commands:
     """What is sent over TCP: by the program, for everything else here has the unix socket."""
 
     def __init__(self, redis_server):
-        self.seen, self.scripts, self.redis = [], [], redis_server
+        self.seen, self.scripts, self.calls, self.redis = [], [], set(), redis_server
         self.monitor = redis.Redis(unix_socket_path=redis_server.path, socket_timeout=None).monitor()
         self.monitor.__enter__()
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -209,6 +209,7 @@ class Commands:
         if name in ("HSET", "HDEL", "PEXPIRE", "PUBLISH"):
             self.seen.append(f"{name} {key}")
         elif name in ("EVAL", "EVALSHA"):
+            self.calls.add(name)
             self.scripts.append(text.rsplit(f" {TTL_MS} 4096 ", 1)[1])  # conflation key and whether a prompt ends
 
     def stop(self):
@@ -339,6 +340,8 @@ def test_an_example_gives_clients_its_run_frame_by_frame_and_leaves_it_in_the_lo
     assert check_frames(language, told(plain), without_metadata, began_ms) == prompt
     check_kept(redis_server, language, prompt, [told(flagged)[i]["data"]["timestamp"] for i in (0, 6)])
     check_liveness(listener.messages, commands.stop(), prompt, began_ms)
+    if language.name == "node":
+        assert commands.calls == {"EVAL"}, "its calls may be pipelined: EVALSHA would cost their order (NOSCRIPT)"
     assert commands.scripts[-7:] == [" 0", " 0", f"progress {prompt} 3 0", "preview 3 0", " 0", " 1", " 1"]
     assert redis_server.client.hgetall("comfy:workers") == {}
     assert relay.dropped() == {}
