@@ -39,7 +39,8 @@ static struct flight parse(const struct frame *f)
     struct span line = line_of_frame(f, &flight.is_old_form);
     if (flight.is_old_form) { /* the picture says whose it is */
         flight.what = line.bytes[0] == 'K' ? ARRIVED_KEPT : ARRIVED_LATEST;
-        flight.number = strtoull((const char *)line.bytes + 1, NULL, 10);
+        for (size_t i = 1; i < line.len; i++)
+            flight.number = 10 * flight.number + (uint64_t)(line.bytes[i] - '0');
         return flight;
     }
     if (span_starts_with(line, "status"))
