@@ -21,6 +21,7 @@ CLOSE_S = 2
 FLUSH_SHARE = 0.75  # of the time to close; the rest is for the goodbye
 BATCH_EVENTS = 256
 BATCH_BYTES = 4 << 20
+COMPANY_S = 0.002  # a sampler's step raises several events: they go together, when ComfyUI's thread is done with them
 BACK_OFF_S = (0.05, 1)
 STILL_AWAY_S = 60
 CUTS = 3  # by a Redis that answers, at one and the same event alone: it is that event
@@ -158,7 +159,8 @@ class Publisher:
             self._is_careful = False
             self._fill()
         if not self._batch:
-            self._outbox.bell.wait(self._next_beat - time.monotonic())
+            if self._outbox.bell.wait(self._next_beat - time.monotonic()):
+                time.sleep(COMPANY_S)
             return
         self._connect()
         self._exchange()
