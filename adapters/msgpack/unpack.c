@@ -180,7 +180,7 @@ struct member *unpack_find(struct member *members, size_t count, const struct va
     if (key->kind != VALUE_STR)
         return NULL;
     for (size_t i = 0; i < count; i++)
-        if (span_is(key->bytes, members[i].key))
+        if (span_equals(key->bytes, members[i].key))
             return &members[i];
     return NULL;
 }
