@@ -187,7 +187,7 @@ struct member *unpack_find(struct member *members, size_t count, const struct va
 
 static enum drop_reason next_member(struct unpack *u, int level, struct member *members, size_t count)
 {
-    struct value key;
+    struct value key = {.kind = VALUE_NIL}; /* gcc cannot see that a str has bytes */
     enum drop_reason why = unpack_key(u, &key, level);
     if (why)
         return why;
