@@ -29,7 +29,7 @@ static void note_end(struct relay *r, struct session *s, const struct event *e, 
 /* What an event tells of its prompt, before the event itself is appended. `s` may be NULL: not known here. */
 static void note(struct relay *r, struct session *s, const struct event *e, enum effect effect)
 {
-    bool is_end = event_ends_prompt(e);
+    bool is_end = effect != EFFECT_NONE && event_ends_prompt(e);
     if (is_end)
         workers_prompt_ended(&r->workers, e->worker, r->ports.codec->read_str(r->ports.codec, e->prompt));
     if (!s)

@@ -10,13 +10,22 @@ static struct frame *frame_for(struct cursor *c, struct log_entry *e)
     return has_two_forms && !c->wants_metadata ? log_without_metadata(&c->session->log, e) : e->frame;
 }
 
-/* The entry that it is sent next, or NULL. */
+/* The first from this one on that is for it, or NULL. */
+static struct log_entry *step_over(const struct cursor *c, struct log_entry *e)
+{
+    while (e && e->place.is_transient && e->seq < c->live_from)
+        e = log_after(&c->session->log, e);
+    return e;
+}
+
 static struct log_entry *entry_from(const struct cursor *c, uint64_t seq)
 {
-    struct log_entry *e;
-    while ((e = log_at(&c->session->log, seq)) && e->place.is_transient && e->seq < c->live_from)
-        seq = e->seq + 1;
-    return e;
+    return step_over(c, log_at(&c->session->log, seq));
+}
+
+static struct log_entry *entry_after(const struct cursor *c, const struct log_entry *e)
+{
+    return step_over(c, log_after(&c->session->log, e));
 }
 
 bool cursor_has_replay(const struct cursor *c, uint64_t seq)
@@ -34,13 +43,11 @@ int cursor_peek(struct cursor *c, struct frame **frames, int max)
         frames[n] = c->own[n];
         n++;
     }
-    uint64_t seq = c->seq;
-    struct log_entry *e;
-    while (c->state == CURSOR_LIVE && n < max && (e = entry_from(c, seq))) {
+    struct log_entry *e = c->state == CURSOR_LIVE && n < max ? entry_from(c, c->seq) : NULL;
+    for (; e && n < max; e = entry_after(c, e)) {
         frames[n] = frame_for(c, e);
         if (!frames[n])
             return n > 0 ? n : -ENOMEM;
-        seq = e->seq + 1;
         n++;
     }
     return n;
@@ -67,8 +74,9 @@ void cursor_take(struct cursor *c, int n)
 {
     for (; n > 0 && c->own_count > 0; n--)
         take_own(c);
-    for (; n > 0; n--)
-        take_entry(c, entry_from(c, c->seq));
+    struct log_entry *e = n > 0 ? entry_from(c, c->seq) : NULL;
+    for (; n > 0; n--, e = entry_after(c, e))
+        take_entry(c, e);
 }
 
 int cursor_push(struct cursor *c, struct frame *take_frame)

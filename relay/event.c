@@ -6,7 +6,7 @@
 enum { BY_PROMPT = 1, BY_NODE = 2, BY_WORKER = 4, NEEDS_NODE = 8 };
 
 struct type_row {
-    const char *type;
+    struct span type;
     enum effect effect;
     bool is_latest;
     unsigned key;
@@ -14,19 +14,19 @@ struct type_row {
 
 /* The types that mean something to the relay. Any other is kept in order and means nothing. */
 static const struct type_row types[] = {
-    {"execution_start", EFFECT_START, false, 0},
-    {"executing", EFFECT_EXECUTING, false, 0},
-    {"execution_success", EFFECT_END, false, 0},
-    {"execution_interrupted", EFFECT_END, false, 0},
-    {"execution_error", EFFECT_ERROR, false, 0},
-    {"status", EFFECT_STATUS, false, 0},
-    {"relay.worker", EFFECT_WORKER, false, 0},
-    {"relay.takeover", EFFECT_TAKEOVER, false, 0},
-    {"relay.left", EFFECT_LEFT, false, 0},
+    {SPAN_LITERAL("execution_start"), EFFECT_START, false, 0},
+    {SPAN_LITERAL("executing"), EFFECT_EXECUTING, false, 0},
+    {SPAN_LITERAL("execution_success"), EFFECT_END, false, 0},
+    {SPAN_LITERAL("execution_interrupted"), EFFECT_END, false, 0},
+    {SPAN_LITERAL("execution_error"), EFFECT_ERROR, false, 0},
+    {SPAN_LITERAL("status"), EFFECT_STATUS, false, 0},
+    {SPAN_LITERAL("relay.worker"), EFFECT_WORKER, false, 0},
+    {SPAN_LITERAL("relay.takeover"), EFFECT_TAKEOVER, false, 0},
+    {SPAN_LITERAL("relay.left"), EFFECT_LEFT, false, 0},
     /* without a node it is a marker of SwarmUI's, which must not be lost */
-    {"progress", EFFECT_NONE, true, BY_PROMPT | BY_NODE | NEEDS_NODE},
-    {"progress_state", EFFECT_NONE, true, BY_PROMPT},
-    {"crystools.monitor", EFFECT_NONE, true, BY_WORKER},
+    {SPAN_LITERAL("progress"), EFFECT_NONE, true, BY_PROMPT | BY_NODE | NEEDS_NODE},
+    {SPAN_LITERAL("progress_state"), EFFECT_NONE, true, BY_PROMPT},
+    {SPAN_LITERAL("crystools.monitor"), EFFECT_NONE, true, BY_WORKER},
 };
 
 static const struct type_row *find_row(const struct event *e)
@@ -34,7 +34,7 @@ static const struct type_row *find_row(const struct event *e)
     if (e->is_binary)
         return NULL;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (span_is(e->type, types[i].type))
+        if (span_equals(e->type, types[i].type))
             return &types[i];
     return NULL;
 }

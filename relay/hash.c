@@ -4,12 +4,12 @@ struct sip {
     uint64_t v0, v1, v2, v3;
 };
 
-static uint64_t rotate(uint64_t x, int by)
+static inline uint64_t rotate(uint64_t x, int by)
 {
     return x << by | x >> (64 - by);
 }
 
-static void sip_round(struct sip *s)
+static inline void sip_round(struct sip *s)
 {
     s->v0 += s->v1;
     s->v1 = rotate(s->v1, 13) ^ s->v0;
@@ -23,11 +23,28 @@ static void sip_round(struct sip *s)
     s->v2 = rotate(s->v2, 32);
 }
 
-static void sip_word(struct sip *s, uint64_t word)
+static inline void sip_word(struct sip *s, uint64_t word)
 {
     s->v3 ^= word;
     sip_round(s);
     s->v0 ^= word;
+}
+
+/* Up to seven: four, two and one, from the lowest on. */
+static inline uint64_t last_bytes(const uint8_t *p, size_t n)
+{
+    uint64_t word = n & 1 ? p[n - 1] : 0;
+    uint16_t two;
+    uint32_t four;
+    if (n & 2) {
+        memcpy(&two, p + (n & 4), 2);
+        word = word << 16 | two;
+    }
+    if (n & 4) {
+        memcpy(&four, p, 4);
+        word = word << 32 | four;
+    }
+    return word;
 }
 
 /* The order of bytes within a word is the machine's: hashes never leave the process. */
@@ -41,10 +58,7 @@ uint64_t hash_bytes(struct span in, const uint64_t seed[2])
         memcpy(&word, in.bytes + at, 8);
         sip_word(&s, word);
     }
-    word = (uint64_t)in.len << 56;
-    for (int shift = 0; at < in.len; at++, shift += 8)
-        word |= (uint64_t)in.bytes[at] << shift;
-    sip_word(&s, word);
+    sip_word(&s, (uint64_t)in.len << 56 | last_bytes(in.bytes + at, in.len - at));
     s.v2 ^= 0xff;
     for (int i = 0; i < 3; i++)
         sip_round(&s);

@@ -72,10 +72,15 @@ static struct log_entry *entry_at(const struct log *log, size_t i)
     return &log->ring[(log->head + i) & (log->cap - 1)];
 }
 
-/* How many entries lie before seq: they are in order. */
+/* How many entries lie before seq: they are in order, and most often without a gap. */
 static size_t index_of(const struct log *log, uint64_t seq)
 {
-    size_t low = 0, high = log->count;
+    uint64_t first = log->count > 0 ? entry_at(log, 0)->seq : seq;
+    if (seq <= first)
+        return 0;
+    size_t low = 0, high = seq - first < log->count ? (size_t)(seq - first) : log->count;
+    if (entry_at(log, high - 1)->seq < seq)
+        return high;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (entry_at(log, middle)->seq < seq)
@@ -143,7 +148,7 @@ static void compact(struct log *log)
 static int grow_ring(struct log *log)
 {
     size_t cap = log->cap ? 2 * log->cap : RING_MIN;
-    struct log_entry *ring = calloc(cap, sizeof *ring);
+    struct log_entry *ring = malloc(cap * sizeof *ring);
     if (!ring)
         return -ENOMEM;
     for (size_t i = 0; i < log->count; i++)
@@ -230,12 +235,24 @@ uint64_t log_find_key(const struct log *log, uint64_t key)
     return keys_get(&log->keys, key);
 }
 
-struct log_entry *log_at(const struct log *log, uint64_t seq)
+/* The oldest with a frame among those from the i-th on. */
+static struct log_entry *live_from(const struct log *log, size_t i)
 {
-    for (size_t i = index_of(log, seq); i < log->count; i++)
+    for (; i < log->count; i++)
         if (entry_at(log, i)->frame)
             return entry_at(log, i);
     return NULL;
+}
+
+struct log_entry *log_at(const struct log *log, uint64_t seq)
+{
+    return live_from(log, index_of(log, seq));
+}
+
+struct log_entry *log_after(const struct log *log, const struct log_entry *e)
+{
+    size_t i = ((size_t)(e - log->ring) - log->head) & (log->cap - 1);
+    return live_from(log, i + 1);
 }
 
 struct frame *log_without_metadata(struct log *log, struct log_entry *e)

@@ -80,6 +80,8 @@ uint64_t log_find_key(const struct log *log, uint64_t key);
 
 /* The oldest entry at or beyond seq that has a frame, or NULL. Valid until the log is next changed. */
 struct log_entry *log_at(const struct log *log, uint64_t seq);
+/* The next after this one that has a frame, or NULL. Likewise. */
+struct log_entry *log_after(const struct log *log, const struct log_entry *e);
 
 /* An entry's frame without preview metadata, made now if it was not yet. Borrowed; NULL: no memory. */
 struct frame *log_without_metadata(struct log *log, struct log_entry *e);

@@ -14,6 +14,12 @@ struct span {
 
 #define SPAN_NONE ((struct span){NULL, 0})
 
+/* Initializes a span with a string literal, whose length the compiler knows. */
+#define SPAN_LITERAL(s)                     \
+    {                                       \
+        (const uint8_t *)(s), sizeof(s) - 1 \
+    }
+
 static inline struct span span_of(const void *bytes, size_t len)
 {
     return (struct span){bytes, len};

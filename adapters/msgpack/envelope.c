@@ -12,12 +12,12 @@ struct envelope {
     struct member members[KEYS];
 };
 
-static const struct envelope empty = {{[KEY_TYPE] = {.key = "type"},
-                                       [KEY_SID] = {.key = "sid"},
-                                       [KEY_WORKER] = {.key = "worker"},
-                                       [KEY_KEEP] = {.key = "keep"},
-                                       [KEY_TS] = {.key = "ts"},
-                                       [KEY_DATA] = {.key = "data"}}};
+static const struct envelope empty = {{[KEY_TYPE] = {.key = SPAN_LITERAL("type")},
+                                       [KEY_SID] = {.key = SPAN_LITERAL("sid")},
+                                       [KEY_WORKER] = {.key = SPAN_LITERAL("worker")},
+                                       [KEY_KEEP] = {.key = SPAN_LITERAL("keep")},
+                                       [KEY_TS] = {.key = SPAN_LITERAL("ts")},
+                                       [KEY_DATA] = {.key = SPAN_LITERAL("data")}}};
 
 /* The stream id before the map */
 

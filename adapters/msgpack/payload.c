@@ -25,8 +25,10 @@ static enum drop_reason at_end(const struct unpack *u)
 static enum drop_reason transcode_data_map(struct unpack *u, struct out *o, uint32_t count,
                                            struct event *event)
 {
-    struct member members[] = {
-        {.key = "prompt_id"}, {.key = "node"}, {.key = "display_node"}, {.key = "exception_type"}};
+    struct member members[] = {{.key = SPAN_LITERAL("prompt_id")},
+                               {.key = SPAN_LITERAL("node")},
+                               {.key = SPAN_LITERAL("display_node")},
+                               {.key = SPAN_LITERAL("exception_type")}};
     enum drop_reason why =
         transcode_map(u, o, count, CODEC_DATA_LEVEL, members, sizeof members / sizeof members[0], NULL);
     event->prompt = unless_nil(members[0].value);
@@ -188,8 +190,9 @@ static enum drop_reason put_code_3(struct unpack *u, struct out *o, struct event
 static enum drop_reason put_metadata(struct unpack *u, struct out *o, struct event *event,
                                      uint32_t image_type)
 {
-    const struct inserted type = {"image_type", image_type == IMAGE_PNG ? "\"image/png\"" : "\"image/jpeg\""};
-    struct member members[] = {{.key = "prompt_id"}, {.key = "node_id"}};
+    const struct inserted type = {SPAN_LITERAL("image_type"),
+                                  image_type == IMAGE_PNG ? "\"image/png\"" : "\"image/jpeg\""};
+    struct member members[] = {{.key = SPAN_LITERAL("prompt_id")}, {.key = SPAN_LITERAL("node_id")}};
     struct value v;
     enum drop_reason why = unpack_next(u, &v);
     if (why)

@@ -27,7 +27,7 @@ static enum drop_reason read_queue(struct span raw, int64_t *n)
 /* Replaces a map by the value of one of its members. */
 static enum drop_reason descend(struct span *map, int level, const char *key)
 {
-    struct member m = {.key = key};
+    struct member m = {.key = span_str(key)};
     enum drop_reason why = map->len > 0 ? unpack_members(*map, level, &m, 1) : DROP_BAD_DATA;
     *map = m.value;
     return why;
@@ -57,9 +57,10 @@ static int64_t read_clock(struct span raw)
 enum drop_reason status_read_heartbeat(struct span data, struct heartbeat *heartbeat)
 {
     enum { BOOT, QUEUE, SID, PROMPT, AT, GONE, COUNT };
-    struct member m[COUNT] = {[BOOT] = {.key = "boot"}, [QUEUE] = {.key = "queue_remaining"},
-                              [SID] = {.key = "sid"},   [PROMPT] = {.key = "prompt_id"},
-                              [AT] = {.key = "at"},     [GONE] = {.key = "gone"}};
+    struct member m[COUNT] = {
+        [BOOT] = {.key = SPAN_LITERAL("boot")}, [QUEUE] = {.key = SPAN_LITERAL("queue_remaining")},
+        [SID] = {.key = SPAN_LITERAL("sid")},   [PROMPT] = {.key = SPAN_LITERAL("prompt_id")},
+        [AT] = {.key = SPAN_LITERAL("at")},     [GONE] = {.key = SPAN_LITERAL("gone")}};
     *heartbeat = (struct heartbeat){0};
     enum drop_reason why = data.len > 0 ? unpack_members(data, CODEC_DATA_LEVEL, m, COUNT) : DROP_BAD_DATA;
     if (why)
@@ -81,7 +82,7 @@ enum drop_reason status_read_heartbeat(struct span data, struct heartbeat *heart
 enum drop_reason status_read_sender(struct span data, struct sender *sender)
 {
     enum { BY, OPENED, COUNT };
-    struct member m[COUNT] = {[BY] = {.key = "by"}, [OPENED] = {.key = "opened"}};
+    struct member m[COUNT] = {[BY] = {.key = SPAN_LITERAL("by")}, [OPENED] = {.key = SPAN_LITERAL("opened")}};
     enum drop_reason why = data.len > 0 ? unpack_members(data, CODEC_DATA_LEVEL, m, COUNT) : DROP_BAD_DATA;
     *sender = (struct sender){.name = text_of(m[BY].value), .opened_ms = read_clock(m[OPENED].value)};
     if (why)

@@ -214,9 +214,8 @@ static enum drop_reason put_inserted(struct unpack *u, struct out *o, int level,
 
 static void append_inserted(struct out *o, const struct inserted *insert, bool is_first)
 {
-    struct span key = span_str(insert->key);
     uint8_t *at = is_first ? o->at : out_byte(o, o->at, ',');
-    at = quote_text(o, at, key, key.bytes + key.len);
+    at = quote_text(o, at, insert->key, insert->key.bytes + insert->key.len);
     at = out_byte(o, at, ':');
     o->at = out_span(o, at, span_str(insert->json));
 }
@@ -233,7 +232,7 @@ enum drop_reason transcode_map(struct unpack *u, struct out *o, uint32_t count, 
             return why;
         struct member *m = unpack_find(members, member_count, &key);
         const uint8_t *start = u->at;
-        bool is_it = insert && key.kind == VALUE_STR && span_is(key.bytes, insert->key);
+        bool is_it = insert && key.kind == VALUE_STR && span_equals(key.bytes, insert->key);
         why = is_it ? put_inserted(u, o, level + 1, insert) : transcode_value(u, o, level + 1);
         if (why)
             return why;

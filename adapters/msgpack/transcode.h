@@ -14,7 +14,7 @@ enum drop_reason transcode_value(struct unpack *u, struct out *o, int level)
 
 /* A member that is put into the map: in the place of one with this key, or as the last. */
 struct inserted {
-    const char *key;
+    struct span key;
     const char *json; /* its value, as JSON text */
 };
 

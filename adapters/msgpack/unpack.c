@@ -180,14 +180,14 @@ struct member *unpack_find(struct member *members, size_t count, const struct va
     if (key->kind != VALUE_STR)
         return NULL;
     for (size_t i = 0; i < count; i++)
-        if (span_is(key->bytes, members[i].key))
+        if (span_equals(key->bytes, members[i].key))
             return &members[i];
     return NULL;
 }
 
 static enum drop_reason next_member(struct unpack *u, int level, struct member *members, size_t count)
 {
-    struct value key;
+    struct value key = {.kind = VALUE_NIL}; /* gcc cannot see that a str has bytes */
     enum drop_reason why = unpack_key(u, &key, level);
     if (why)
         return why;

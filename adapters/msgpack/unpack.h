@@ -88,7 +88,7 @@ enum drop_reason unpack_key(struct unpack *u, struct value *key, int level)
 
 /* A member of a map that a reader wants, by its key, a str. */
 struct member {
-    const char *key;
+    struct span key;
     struct span
         value; /* the value as it stands; empty until it was found. Of several the last counts, as in JSON */
 };

@@ -1,18 +1,82 @@
 #include "adapters/redis/pubsub.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
-/* The reader moves what it has not parsed to the front of its buffer after every few messages: the less it
- * holds, the less there is to move. */
-#define SLICE_BYTES 16384
-/* A message beyond this makes the buffer grow, and the memory is given back after it. */
-#define GIANT_BYTES (1 << 20)
+#define HELD_MIN  1024
+#define HELD_KEPT (1 << 20) /* what a larger token needed is given back after it */
 
-#if HIREDIS_MAJOR < 1
-typedef int element_count;
-#else
-typedef size_t element_count;
-#endif
+/* Tokens */
+
+struct token {
+    uint8_t type;
+    bool is_string;     /* any with bytes */
+    struct span string; /* its bytes; of the others, the header line's */
+    uint32_t count;     /* of an array's elements */
+};
+
+/* At most 18 digits: nothing that is counted here has more. */
+static bool parse_number(struct span s, int64_t *n)
+{
+    bool is_negative = s.len > 0 && s.bytes[0] == '-';
+    *n = 0;
+    if (s.len <= is_negative || s.len > 18)
+        return false;
+    for (size_t i = is_negative; i < s.len; i++) {
+        if (s.bytes[i] < '0' || s.bytes[i] > '9')
+            return false;
+        *n = 10 * *n + s.bytes[i] - '0';
+    }
+    *n = is_negative ? -*n : *n;
+    return true;
+}
+
+/* The bytes of a bulk string, after its line. A length of -1 is nil. */
+static int64_t read_bulk(struct span in, size_t line, int64_t len, struct token *t)
+{
+    if (len < 0)
+        return len == -1 ? (int64_t)line : -EPROTO;
+    size_t all = line + (size_t)len + 2;
+    if (all > in.len)
+        return (int64_t)all;
+    if (in.bytes[all - 2] != '\r' || in.bytes[all - 1] != '\n')
+        return -EPROTO;
+    t->is_string = true;
+    t->string = span_of(in.bytes + line, (size_t)len);
+    return (int64_t)all;
+}
+
+static int64_t read_numbered(struct span in, size_t line, struct token *t)
+{
+    int64_t n;
+    if (!parse_number(t->string, &n))
+        return -EPROTO;
+    if (t->type == '$')
+        return read_bulk(in, line, n, t);
+    if (t->type == '*' && (n < -1 || n > INT32_MAX))
+        return -EPROTO;
+    t->count = t->type == '*' && n > 0 ? (uint32_t)n : 0;
+    return (int64_t)line;
+}
+
+/* The token that `in`, which is not empty, begins with. Its length; or, beyond in.len, how much must be there before more
+ * can be told; or -EPROTO. */
+static int64_t read_token(struct span in, struct token *t)
+{
+    if (!memchr("$*:+-", in.bytes[0], 5))
+        return -EPROTO;
+    const uint8_t *end = memchr(in.bytes, '\n', in.len < PUBSUB_LINE_MAX ? in.len : PUBSUB_LINE_MAX);
+    if (!end)
+        return in.len < PUBSUB_LINE_MAX ? (int64_t)in.len + 1 : -EPROTO;
+    size_t line = (size_t)(end - in.bytes) + 1;
+    if (line < 3 || end[-1] != '\r')
+        return -EPROTO;
+    *t = (struct token){.type = in.bytes[0], .string = span_of(in.bytes + 1, line - 3)};
+    t->is_string = t->type == '+' || t->type == '-';
+    return t->is_string ? (int64_t)line : read_numbered(in, line, t);
+}
+
+/* What they mean */
 
 static enum pubsub_kind kind_of(struct span word)
 {
@@ -34,7 +98,7 @@ static void keep_channel(struct pubsub *p, struct span name)
     p->channel_len = name.len;
 }
 
-static void take_element(struct pubsub *p, int index, struct span value)
+static void take_string(struct pubsub *p, uint32_t index, struct span value)
 {
     if (index == 0)
         p->kind = kind_of(value);
@@ -46,131 +110,119 @@ static void take_element(struct pubsub *p, int index, struct span value)
         p->user->on_message(p->user, span_of(p->channel, p->channel_len), value);
 }
 
-static bool is_element(const redisReadTask *task)
+static void take_element(struct pubsub *p, const struct token *t)
 {
-    return task->parent && !task->parent->parent;
-}
-
-/* Of the reader, for each element in turn. What they return stands for the object and must not be NULL. */
-
-static void *on_string(const redisReadTask *task, char *bytes, size_t len)
-{
-    struct pubsub *p = task->privdata;
-    struct span value = span_of(bytes, len);
-    if (len > GIANT_BYTES)
-        p->has_grown = true;
-    if (is_element(task))
-        take_element(p, task->idx, value);
-    else if (!task->parent && task->type == REDIS_REPLY_ERROR)
-        p->user->on_error(p->user, value);
-    return p;
-}
-
-static void *on_array(const redisReadTask *task, element_count count)
-{
-    (void)count;
-    struct pubsub *p = task->privdata;
-    if (!task->parent)
-        p->kind = PUBSUB_OTHER;
-    return p;
-}
-
-static void *on_integer(const redisReadTask *task, long long value)
-{
-    (void)value;
-    struct pubsub *p = task->privdata;
-    if (is_element(task) && task->idx == 2 && p->kind == PUBSUB_SUBSCRIBE)
+    uint32_t index = p->index++;
+    p->left--;
+    p->nested = t->count;
+    if (t->is_string)
+        take_string(p, index, t->string);
+    else if (index == 2 && t->type == ':' && p->kind == PUBSUB_SUBSCRIBE)
         p->user->on_subscribed(p->user, span_of(p->channel, p->channel_len));
-    return p;
+    else
+        p->kind = PUBSUB_OTHER;
 }
 
-static void *on_nil(const redisReadTask *task)
+static void take_token(struct pubsub *p, const struct token *t)
 {
-    return task->privdata;
+    if (p->nested > 0) {
+        p->nested += t->count;
+        p->nested--;
+    } else if (p->left > 0) {
+        take_element(p, t);
+    } else if (t->type == '-') {
+        p->user->on_error(p->user, t->string);
+    } else {
+        p->kind = PUBSUB_OTHER;
+        p->index = 0;
+        p->left = t->count;
+    }
 }
 
-static void on_free(void *object)
+/* What a read has cut */
+
+static int reserve(struct pubsub *p, size_t more)
 {
-    (void)object;
+    size_t cap = p->held_cap > 0 ? p->held_cap : HELD_MIN;
+    while (cap - p->held_len < more)
+        cap *= 2;
+    if (cap == p->held_cap)
+        return 0;
+    uint8_t *held = realloc(p->held, cap);
+    if (!held)
+        return -ENOMEM;
+    p->held = held;
+    p->held_cap = cap;
+    return 0;
 }
 
-static redisReplyObjectFunctions functions = {
-    .createString = on_string,
-    .createArray = on_array,
-    .createInteger = on_integer,
-    .createNil = on_nil,
-    .freeObject = on_free,
-};
-
-static redisReader *new_reader(struct pubsub *p)
+/* Takes what the token still needs off *in, or all there is. */
+static int hold(struct pubsub *p, struct span *in)
 {
-    redisReader *reader = redisReaderCreateWithFunctions(&functions);
-    if (!reader)
-        return NULL;
-    reader->maxbuf = 0; /* an empty buffer is kept for what comes next */
-    reader->privdata = p;
-    return reader;
+    size_t n = p->needed - p->held_len < in->len ? p->needed - p->held_len : in->len;
+    int error = reserve(p, n);
+    if (error < 0)
+        return error;
+    memcpy(p->held + p->held_len, in->bytes, n);
+    p->held_len += n;
+    *in = span_of(in->bytes + n, in->len - n);
+    return 0;
 }
 
-int pubsub_open(struct pubsub *p, struct pubsub_user *user)
+static void drop_held(struct pubsub *p)
+{
+    p->held_len = 0;
+    if (p->held_cap > HELD_KEPT)
+        pubsub_deinit(p);
+}
+
+static int feed_held(struct pubsub *p, struct span *in)
+{
+    struct token t;
+    int error = hold(p, in);
+    if (error < 0)
+        return error;
+    int64_t n = read_token(span_of(p->held, p->held_len), &t);
+    if (n < 0)
+        return (int)n;
+    p->needed = (size_t)n;
+    if (p->needed > p->held_len)
+        return 0;
+    take_token(p, &t);
+    drop_held(p);
+    return 0;
+}
+
+static int feed_in_place(struct pubsub *p, struct span *in)
+{
+    struct token t;
+    int64_t n = read_token(*in, &t);
+    if (n < 0)
+        return (int)n;
+    p->needed = (size_t)n;
+    if (p->needed > in->len)
+        return hold(p, in);
+    take_token(p, &t);
+    *in = span_of(in->bytes + n, in->len - p->needed);
+    return 0;
+}
+
+void pubsub_init(struct pubsub *p, struct pubsub_user *user)
 {
     *p = (struct pubsub){.user = user};
-    p->reader = new_reader(p);
-    return p->reader ? 0 : -ENOMEM;
 }
 
-void pubsub_close(struct pubsub *p)
+void pubsub_deinit(struct pubsub *p)
 {
-    if (p->reader)
-        redisReaderFree(p->reader);
-    p->reader = NULL;
-}
-
-static int reader_error(const redisReader *reader)
-{
-    return reader->err == REDIS_ERR_OOM ? -ENOMEM : -EPROTO;
-}
-
-/* Between two replies: a new reader takes over what the old one has not yet parsed, and its large buffer
- * goes. */
-static int shrink(struct pubsub *p)
-{
-    redisReader *old = p->reader, *fresh = new_reader(p);
-    if (!fresh)
-        return -ENOMEM;
-    if (redisReaderFeed(fresh, old->buf + old->pos, old->len - old->pos) != REDIS_OK) {
-        redisReaderFree(fresh);
-        return -ENOMEM;
-    }
-    redisReaderFree(old);
-    p->reader = fresh;
-    p->has_grown = false;
-    return 0;
-}
-
-static int read_replies(struct pubsub *p)
-{
-    void *reply = NULL;
-    do {
-        if (redisReaderGetReply(p->reader, &reply) != REDIS_OK)
-            return reader_error(p->reader);
-        int error = reply && p->has_grown ? shrink(p) : 0;
-        if (error < 0)
-            return error;
-    } while (reply);
-    return 0;
+    free(p->held);
+    p->held = NULL;
+    p->held_len = p->held_cap = 0;
 }
 
 int pubsub_feed(struct pubsub *p, struct span bytes)
 {
-    while (bytes.len > 0) {
-        size_t n = bytes.len < SLICE_BYTES ? bytes.len : SLICE_BYTES;
-        if (redisReaderFeed(p->reader, (const char *)bytes.bytes, n) != REDIS_OK)
-            return reader_error(p->reader);
-        int error = read_replies(p);
-        if (error < 0)
-            return error;
-        bytes = span_of(bytes.bytes + n, bytes.len - n);
-    }
-    return 0;
+    int error = 0;
+    while (bytes.len > 0 && error == 0)
+        error = p->held_len > 0 ? feed_held(p, &bytes) : feed_in_place(p, &bytes);
+    return error;
 }

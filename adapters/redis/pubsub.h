@@ -1,19 +1,23 @@
-/* What a subscribed connection receives, as it comes: RESP2 arrays.
+/* What a subscribed connection receives, as it comes: RESP2, of which these arrays mean something.
  *
  *     ["message", channel, payload]
  *     ["subscribe", channel, count]
  *     ["pong", payload]
  *
- * Nothing is allocated for a message, and its payload is not copied: it is handed over out of the buffer of
- * hiredis' reader, the moment it is complete. */
+ * It is read where it stands, token by token: a token is a header line, of a bulk string with the bytes that follow.
+ * Nothing is allocated for a message, and its payload is not copied, but for the one token that a read has cut:
+ *
+ *     read   | ...token | token | tok          held, until as much has come as it needs
+ *                                     en | token | ...
+ *
+ * Source: the protocol's specification (redis.io/docs/latest/develop/reference/protocol-spec). */
 #ifndef REDIS_PUBSUB_H
 #define REDIS_PUBSUB_H
 
-#include <hiredis/hiredis.h>
-
 #include "relay/span.h"
 
-#define PUBSUB_CHANNEL_MAX 512 /* the bytes of the longest channel that can be one of ours */
+#define PUBSUB_CHANNEL_MAX 512  /* the bytes of the longest channel that can be one of ours */
+#define PUBSUB_LINE_MAX    4096 /* of the longest line, which is an error's text */
 
 /* Whom it tells; embedded by the owner. Spans are borrowed for the call, from which the parser must not be
  * called. */
@@ -29,17 +33,21 @@ struct pubsub_user {
 enum pubsub_kind { PUBSUB_OTHER, PUBSUB_MESSAGE, PUBSUB_SUBSCRIBE, PUBSUB_PONG };
 
 struct pubsub {
-    struct pubsub_user *user;
-    redisReader *reader;   /* owned; NULL: not open */
+    struct pubsub_user *user; /* borrowed */
+    uint8_t *held;            /* owned; a token's beginning; or NULL */
+    size_t held_len, held_cap;
+    size_t needed;         /* while held_len is not 0: bytes of that token, as far as they can be told */
     enum pubsub_kind kind; /* of the array that is being read */
-    bool has_grown;        /* the reader's buffer holds, or held, a giant */
+    uint32_t index;        /* of its next element */
+    uint32_t left;         /* elements of it that are still to come */
+    uint64_t nested;       /* tokens of the last of them, an array, that are still to come */
     size_t channel_len;
     uint8_t channel[PUBSUB_CHANNEL_MAX];
 };
 
-/* For a new connection. 0 or -ENOMEM. */
-int pubsub_open(struct pubsub *p, struct pubsub_user *user) __attribute__((warn_unused_result));
-void pubsub_close(struct pubsub *p);
+/* For a new connection. */
+void pubsub_init(struct pubsub *p, struct pubsub_user *user);
+void pubsub_deinit(struct pubsub *p); /* also of one that is all zero, or twice */
 
 /* Reads what came from the connection. 0, -EPROTO when it is no Redis protocol, or -ENOMEM. */
 int pubsub_feed(struct pubsub *p, struct span bytes) __attribute__((warn_unused_result));

@@ -110,10 +110,7 @@ static void unsubscribe(struct channels *self, struct span sid)
 
 static void begin(struct subscriber *s)
 {
-    if (pubsub_open(&s->pubsub, &s->pubsub_user) < 0) {
-        link_fail(&s->link, "no memory");
-        return;
-    }
+    pubsub_init(&s->pubsub, &s->pubsub_user);
     s->asked = 0;
     s->confirmed = 0;
     s->due = UINT64_MAX;
@@ -127,7 +124,7 @@ static void end(struct subscriber *s)
     s->is_ready = s->has_mark = false;
     batch_clear(&s->batch);
     uv_prepare_stop(&s->flush);
-    pubsub_close(&s->pubsub);
+    pubsub_deinit(&s->pubsub);
     s->relay->metrics.redis_up = 0;
     relay_link_down(s->relay, uv_now(s->link.config->loop));
     s->user->on_mark(s->user, UINT64_MAX);
@@ -268,7 +265,7 @@ static void on_error(struct pubsub_user *user, struct span text)
 
 void subscriber_close(struct subscriber *s)
 {
-    pubsub_close(&s->pubsub);
+    pubsub_deinit(&s->pubsub);
     link_close(&s->link);
     uv_close((uv_handle_t *)&s->flush, on_prepare_closed);
 }

@@ -22,6 +22,15 @@ def events():
     return {json.dumps(e).encode() for name in golden.names() for e in golden.events(name) if isinstance(e["type"], str)}
 
 
+def replies():
+    """What Redis sends of them. One byte first: how fuzz_pubsub.c cuts its input."""
+    return {b"\x10" + array(b"subscribe", b"comfy:events") + array(b"message", b"comfy:sid:{a}", e) for e in envelopes()}
+
+
+def array(*strings):
+    return b"*%d\r\n" % len(strings) + b"".join(b"$%d\r\n%s\r\n" % (len(s), s) for s in strings)
+
+
 def requests():
     return {h["request"].encode() for h in HANDSHAKES}
 
@@ -33,7 +42,7 @@ def client_frames():
 
 # A part of a target's name, and what it reads.
 KINDS = {"json": events, "msgpack": envelopes, "codec": envelopes, "event": envelopes, "upgrade": requests, "request": requests,
-         "http": requests, "websocket": client_frames, "receiver": client_frames, "connection": client_frames}
+         "http": requests, "websocket": client_frames, "receiver": client_frames, "connection": client_frames, "pubsub": replies}
 
 
 def main(directory):

@@ -173,11 +173,11 @@ static const char *read_rest(const struct member *members, struct event *e)
 /* The envelope of what a line, as MessagePack, says. NULL, or what is wrong with it. */
 static const char *pack_event(struct packing *to, struct span line, const char *worker)
 {
-    struct member members[KEYS] = {[KEY_TYPE] = {.key = "type"},
-                                   [KEY_SID] = {.key = "sid"},
-                                   [KEY_WORKER] = {.key = "worker"},
-                                   [KEY_KEEP] = {.key = "keep"},
-                                   [KEY_DATA] = {.key = "data"}};
+    struct member members[KEYS] = {[KEY_TYPE] = {.key = SPAN_LITERAL("type")},
+                                   [KEY_SID] = {.key = SPAN_LITERAL("sid")},
+                                   [KEY_WORKER] = {.key = SPAN_LITERAL("worker")},
+                                   [KEY_KEEP] = {.key = SPAN_LITERAL("keep")},
+                                   [KEY_DATA] = {.key = SPAN_LITERAL("data")}};
     struct event e = {.worker = span_str(worker)};
     if (unpack_members(line, 1, members, KEYS) != DROP_NOTHING)
         return "a line is one JSON object";

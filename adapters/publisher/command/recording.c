@@ -41,7 +41,7 @@ static bool add_prompt(struct recording *r, struct span id)
 /* When it was published, or not a number. */
 static double time_of(struct span envelope)
 {
-    struct member ts = {.key = "ts"};
+    struct member ts = {.key = SPAN_LITERAL("ts")};
     if (unpack_members(envelope, 1, &ts, 1) != DROP_NOTHING)
         return NAN;
     struct value v = unpack_one(ts.value);

@@ -28,6 +28,18 @@ static void it_agrees_with_another_implementation(void **state)
     assert_int_equal(hash_bytes(span_of(counted, 63), zeros), 0x385d3e39e5f37359);
 }
 
+/* Of 8 to 15 bytes, counted from 0, by the same. */
+static void it_agrees_whatever_is_left_of_the_last_word(void **state)
+{
+    (void)state;
+    static const uint64_t expected[8] = {0xead411e67ebe2eea, 0x75927f9d95124362, 0xaf9f77a65ab51a1d,
+                                         0xfe64ce8b6617fcff, 0xa6baf4fb0f9fe1c2, 0xa0cf3211850f8e0d,
+                                         0x7f86049379fbfe67, 0xf30eb725bb91c9ea};
+    static const uint8_t counted[15] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14};
+    for (size_t left = 0; left < 8; left++)
+        assert_int_equal(hash_bytes(span_of(counted, 8 + left), zeros), expected[left]);
+}
+
 static void it_agrees_with_another_implementation_under_a_seed(void **state)
 {
     (void)state;
@@ -99,6 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_agrees_with_another_implementation),
+        cmocka_unit_test(it_agrees_whatever_is_left_of_the_last_word),
         cmocka_unit_test(it_agrees_with_another_implementation_under_a_seed),
         cmocka_unit_test(both_halves_of_the_seed_matter),
         cmocka_unit_test(trailing_zeros_matter),

@@ -514,6 +514,7 @@ static void expect_same(const struct log *log, const struct model *m)
             seq++;
         assert_int_equal(e->seq, seq);
         assert_int_equal(e->place.key, m->entries[seq].place.key);
+        assert_ptr_equal(log_after(log, e), log_at(log, seq + 1));
         if (e->place.key != 0)
             assert_int_equal(log_find_key(log, e->place.key), seq);
     }

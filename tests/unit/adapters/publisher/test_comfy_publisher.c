@@ -111,7 +111,7 @@ static void expect_log_has_all(int count)
     int seen = 0;
     for (size_t i = 0; i < log->elements; i++) {
         const redisReply *event = log->element[i]->element[1]->element[1];
-        struct member data = {.key = "data"}, n = {.key = "n"};
+        struct member data = {.key = SPAN_LITERAL("data")}, n = {.key = SPAN_LITERAL("n")};
         assert_int_equal(unpack_members(span_of(event->str, event->len), 1, &data, 1), DROP_NOTHING);
         assert_int_equal(unpack_members(data.value, 2, &n, 1), DROP_NOTHING);
         int number = (int)unpack_one(n.value).uint;
@@ -144,7 +144,7 @@ static redisReply *hear(redisContext *c, struct span *bytes)
 
 static struct span value_of(struct span map, const char *key)
 {
-    struct member m = {.key = key};
+    struct member m = {.key = span_str(key)};
     assert_int_equal(unpack_members(map, 1, &m, 1), DROP_NOTHING);
     return m.value;
 }
