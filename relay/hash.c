@@ -30,18 +30,19 @@ static inline void sip_word(struct sip *s, uint64_t word)
     s->v0 ^= word;
 }
 
-/* Up to seven: four, two and one, from the lowest on. */
-static inline uint64_t last_bytes(const uint8_t *p, size_t n)
+/* Up to seven, those from `at` on: four, two and one, from the lowest on. */
+static inline uint64_t last_bytes(struct span in, size_t at)
 {
-    uint64_t word = n & 1 ? p[n - 1] : 0;
+    size_t n = in.len - at;
+    uint64_t word = n & 1 ? in.bytes[in.len - 1] : 0;
     uint16_t two;
     uint32_t four;
     if (n & 2) {
-        memcpy(&two, p + (n & 4), 2);
+        memcpy(&two, in.bytes + at + (n & 4), 2);
         word = word << 16 | two;
     }
     if (n & 4) {
-        memcpy(&four, p, 4);
+        memcpy(&four, in.bytes + at, 4);
         word = word << 32 | four;
     }
     return word;
@@ -58,7 +59,7 @@ uint64_t hash_bytes(struct span in, const uint64_t seed[2])
         memcpy(&word, in.bytes + at, 8);
         sip_word(&s, word);
     }
-    sip_word(&s, (uint64_t)in.len << 56 | last_bytes(in.bytes + at, in.len - at));
+    sip_word(&s, (uint64_t)in.len << 56 | last_bytes(in, at));
     s.v2 ^= 0xff;
     for (int i = 0; i < 3; i++)
         sip_round(&s);
