@@ -41,6 +41,7 @@ static struct relay_config relay_config(const struct options *o)
         .session_ttl_ms = o->session_ttl_ms,
         .status_interval_ms = o->status_interval_ms,
         .worker_timeout_ms = o->worker_timeout_ms,
+        .coalesce_ms = o->ws_coalesce_ms,
         .log = {o->session_log_events, o->session_log_bytes},
         .message_bytes = o->limits_message_bytes,
         .memory_bytes = o->limits_memory_bytes,

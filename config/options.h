@@ -40,6 +40,8 @@ enum log_format { LOG_TEXT, LOG_JSON };
       "no pong for so long after a ping: the socket is dead")                                              \
     X(ws_origins, "ws.origins", ORIGINS, "same-host", 0, 0, RELOAD,                                        \
       "same-host, *, or a comma-separated list of origins; a request without Origin passes")               \
+    X(ws_coalesce_ms, "ws.coalesce", TIME, "4ms", 0, 1000, RELOAD,                                         \
+      "longest time that an event of which only the newest matters waits for others to share its write")   \
     X(limits_connections, "limits.connections", COUNT, "100000", 1, 10000000, RELOAD,                      \
       "above it an upgrade gets 503 with Retry-After")                                                     \
     X(limits_handshake_timeout_ms, "limits.handshake_timeout", TIME, "10s", 1, 3600000, RELOAD,            \

@@ -13,6 +13,8 @@ struct relay_config {
     uint64_t session_ttl_ms;
     uint64_t status_interval_ms;
     uint64_t worker_timeout_ms;
+    uint64_t
+        coalesce_ms; /* the longest that a latest event waits for others to share its write; 0: none waits */
     struct log_limits log;
     size_t message_bytes; /* a larger event is dropped */
     size_t memory_bytes;  /* of all logs together; 0: no limit */
@@ -34,6 +36,7 @@ struct relay {
     struct session_table sessions;
     struct workers workers;
     struct session_list dirty;    /* with something to write */
+    struct session_list company;  /* with something that waits for company, oldest first */
     struct session_list open;     /* with a socket */
     struct session_list expiring; /* without a socket, the first to be forgotten first */
     struct cursor_list waiting;   /* for their subscription, oldest first */

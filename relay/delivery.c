@@ -3,20 +3,37 @@
 #include "relay/catchup.h"
 #include "relay/hash.h"
 
+static struct session_list *list_of(struct relay *r, enum pending pending)
+{
+    return pending == PENDING_COMPANY ? &r->company : &r->dirty;
+}
+
+static void enter(struct relay *r, struct session *s, enum pending pending)
+{
+    if (s->pending != PENDING_NOTHING)
+        TAILQ_REMOVE(list_of(r, s->pending), s, in_pending);
+    s->pending = pending;
+    if (pending != PENDING_NOTHING)
+        TAILQ_INSERT_TAIL(list_of(r, pending), s, in_pending);
+}
+
 void delivery_mark(struct relay *r, struct session *s)
 {
-    if (s->is_dirty)
-        return;
-    s->is_dirty = true;
-    TAILQ_INSERT_TAIL(&r->dirty, s, in_dirty);
+    if (s->pending != PENDING_NOW)
+        enter(r, s, PENDING_NOW);
+}
+
+static void mark_appended(struct relay *r, struct session *s, bool is_latest)
+{
+    if (!is_latest)
+        delivery_mark(r, s);
+    else if (s->pending == PENDING_NOTHING)
+        enter(r, s, PENDING_LATEST);
 }
 
 void delivery_forget(struct relay *r, struct session *s)
 {
-    if (!s->is_dirty)
-        return;
-    s->is_dirty = false;
-    TAILQ_REMOVE(&r->dirty, s, in_dirty);
+    enter(r, s, PENDING_NOTHING);
 }
 
 /* Transient entries go as soon as those who were there have them, so that a log is filled by its own session only. */
@@ -78,6 +95,31 @@ void delivery_write(struct relay *r, struct session *s)
     delivery_trim(s);
 }
 
+static void wait_for_company(struct relay *r, struct session *s, uint64_t now_ms)
+{
+    s->write_at_ms = now_ms + r->config.coalesce_ms;
+    enter(r, s, PENDING_COMPANY);
+}
+
+void delivery_flush(struct relay *r, struct session *s, uint64_t now_ms)
+{
+    if (s->pending == PENDING_LATEST && r->config.coalesce_ms > 0)
+        wait_for_company(r, s, now_ms);
+    else
+        delivery_write(r, s);
+}
+
+void delivery_tick(struct relay *r, uint64_t now_ms)
+{
+    while (delivery_next_ms(r) <= now_ms)
+        delivery_write(r, TAILQ_FIRST(&r->company));
+}
+
+uint64_t delivery_next_ms(const struct relay *r)
+{
+    return TAILQ_EMPTY(&r->company) ? UINT64_MAX : TAILQ_FIRST(&r->company)->write_at_ms;
+}
+
 void delivery_resume(struct relay *r, struct cursor *c)
 {
     write_cursor(r, c);
@@ -128,7 +170,7 @@ uint64_t delivery_append(struct relay *r, struct session *s, struct place p, str
     }
     r->metrics.conflated += replaced;
     r->has_idle_logs = r->has_idle_logs || s->is_expiring;
-    delivery_mark(r, s);
+    mark_appended(r, s, p.key != 0);
     return s->log.next_seq - 1;
 }
 

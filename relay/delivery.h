@@ -1,7 +1,15 @@
 /* Delivery: what is appended to a session's log, and when its sockets are written to.
  *
- * Sockets are written to when the messages at hand have been received, so that several frames share a write. Earlier
- * only before their log loses an entry that they could take: only slow sockets see fewer events than were published. */
+ * Sockets are written to when the messages at hand have been received, so that several frames share a write. Where all
+ * that is new are latest events, they wait a little longer for company: a sampler's step publishes a state, a preview and
+ * its progress within a millisecond or two. Whatever cannot wait takes them along.
+ *
+ *     appended ──▶ dirty ──flush──▶ written          what is kept in order, replays, frames of a socket's own
+ *                    │ ▲
+ *       latest only  ▼ │ something that cannot wait
+ *                  company ──coalesce_ms──▶ written
+ *
+ * Earlier only before a log loses an entry that a socket could take: only slow sockets see fewer events than were published. */
 #ifndef RELAY_DELIVERY_H
 #define RELAY_DELIVERY_H
 
@@ -21,8 +29,13 @@ void delivery_broadcast(struct relay *r, struct session *s, struct place p, stru
 /* The entry at seq (0: none) is about to go: writes it to those sockets that take more. */
 void delivery_before_loss(struct relay *r, struct session *s, uint64_t seq);
 
-/* It has something to write: relay_flush() will. */
+/* It has something to write: it is dirty. */
 void delivery_mark(struct relay *r, struct session *s);
+/* A dirty one: writes to its sockets, or has it wait for company. It is dirty no longer. */
+void delivery_flush(struct relay *r, struct session *s, uint64_t now_ms);
+/* Writes what has waited long enough; and when that is next, UINT64_MAX: never. */
+void delivery_tick(struct relay *r, uint64_t now_ms);
+uint64_t delivery_next_ms(const struct relay *r);
 /* It is about to be freed. */
 void delivery_forget(struct relay *r, struct session *s);
 

@@ -159,12 +159,12 @@ enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct 
     return reason;
 }
 
-void relay_flush(struct relay *r)
+void relay_flush(struct relay *r, uint64_t now_ms)
 {
     lifetime_bound_memory(r);
     struct session *s;
     while ((s = TAILQ_FIRST(&r->dirty))) {
-        delivery_write(r, s);
+        delivery_flush(r, s, now_ms);
         lifetime_bound_log(r, s);
     }
 }
@@ -175,14 +175,14 @@ void relay_read_back(struct relay *r, struct span sid, uint64_t ticket, const st
                      size_t count, bool is_last, uint64_t now_ms)
 {
     readback_take_back(r, sid, ticket, entries, count, is_last, now_ms);
-    relay_flush(r);
+    relay_flush(r, now_ms);
 }
 
 void relay_read_on(struct relay *r, struct span sid, uint64_t ticket, const struct reading *reading,
                    uint64_t now_ms)
 {
     readback_take_on(r, sid, ticket, reading, now_ms);
-    relay_flush(r);
+    relay_flush(r, now_ms);
 }
 
 bool relay_awaits(const struct relay *r, struct span sid, uint64_t ticket)
@@ -253,7 +253,7 @@ void relay_link_down(struct relay *r, uint64_t now_ms)
     r->down_at_ms = now_ms;
     session_each(&r->sessions, interrupt, r);
     resume_release(r, now_ms);
-    relay_flush(r);
+    relay_flush(r, now_ms);
 }
 
 bool relay_is_caught_up(const struct relay *r)
@@ -283,7 +283,7 @@ static int greet(struct relay *r, const struct session *s, struct cursor *c)
 void relay_settled(struct relay *r, struct cursor *c, uint64_t now_ms)
 {
     resume_settled(r, c, now_ms);
-    relay_flush(r);
+    relay_flush(r, now_ms);
 }
 
 void relay_acknowledge(struct relay *r, struct cursor *c, uint64_t now_ms)
@@ -375,7 +375,8 @@ void relay_tick(struct relay *r, uint64_t now_ms)
     status_update(r, now_ms);
     acks_store_due(r, now_ms);
     lifetime_expire(r, now_ms);
-    relay_flush(r);
+    delivery_tick(r, now_ms);
+    relay_flush(r, now_ms);
 }
 
 static uint64_t earliest(uint64_t a, uint64_t b)
@@ -391,6 +392,7 @@ uint64_t relay_next_ms(const struct relay *r)
     next = earliest(next, resume_next_ms(r));
     next = earliest(next, status_next_ms(r));
     next = earliest(next, acks_next_ms(r));
+    next = earliest(next, delivery_next_ms(r));
     return earliest(next, lifetime_next_ms(r));
 }
 
@@ -401,6 +403,7 @@ int relay_init(struct relay *r, const struct relay_config *config, const struct 
 {
     *r = (struct relay){.config = *config, .ports = *ports, .on_worker = {on_worker_lost, on_worker_doubled}};
     TAILQ_INIT(&r->dirty);
+    TAILQ_INIT(&r->company);
     TAILQ_INIT(&r->open);
     TAILQ_INIT(&r->expiring);
     TAILQ_INIT(&r->waiting);

@@ -26,8 +26,8 @@ const struct metrics *relay_measure(struct relay *r);
  * was dropped: counted already, the caller may log it. Sockets are written to by relay_flush(). */
 enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct span message,
                                uint64_t now_ms);
-/* The messages that were at hand have been received: write to the sockets. */
-void relay_flush(struct relay *r);
+/* The messages that were at hand have been received: write to the sockets, but what may wait for company. */
+void relay_flush(struct relay *r, uint64_t now_ms);
 
 /* Connected: asks through channels.subscribe for every session that has a log, then reads back what it missed. */
 void relay_link_up(struct relay *r, uint64_t now_ms);
@@ -74,8 +74,8 @@ void relay_writable(struct relay *r, struct cursor *c);
 
 /* From the clock */
 
-/* Does what is due: first statuses that waited long enough, status broadcasts, lost workers, expired
- * sessions. */
+/* Does what is due: first statuses that waited long enough, status broadcasts, latest events that have waited for company,
+ * lost workers, expired sessions. */
 void relay_tick(struct relay *r, uint64_t now_ms);
 /* When relay_tick() next has something to do; UINT64_MAX: never. */
 uint64_t relay_next_ms(const struct relay *r);

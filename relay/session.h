@@ -15,6 +15,14 @@ struct catchup;
 
 enum subscription { SUBSCRIPTION_NONE, SUBSCRIPTION_ASKED, SUBSCRIPTION_ACTIVE };
 
+/* What was appended since its sockets were written to. */
+enum pending {
+    PENDING_NOTHING,
+    PENDING_LATEST,  /* nothing that could not wait: the next flush writes it, or has it wait for company */
+    PENDING_NOW,     /* the next flush writes it */
+    PENDING_COMPANY, /* it waits until write_at_ms, or for something that cannot */
+};
+
 /* What is to be done about its place in Redis. */
 enum store { STORE_NOTHING, STORE_SOON, STORE_AGAIN };
 
@@ -22,12 +30,13 @@ TAILQ_HEAD(session_list, session);
 
 struct session {
     struct session *next_in_bucket;
-    TAILQ_ENTRY(session) in_expiry; /* while is_expiring */
-    TAILQ_ENTRY(session) in_open;   /* while is_open */
-    TAILQ_ENTRY(session) in_stored; /* while storing is not STORE_NOTHING: in one of the relay's two lists */
-    TAILQ_ENTRY(session) in_dirty;  /* while is_dirty */
+    TAILQ_ENTRY(session) in_expiry;  /* while is_expiring */
+    TAILQ_ENTRY(session) in_open;    /* while is_open */
+    TAILQ_ENTRY(session) in_stored;  /* while storing is not STORE_NOTHING: in one of the relay's two lists */
+    TAILQ_ENTRY(session) in_pending; /* while pending is not PENDING_NOTHING: in the relay's list of that */
     uint64_t hash;
     uint64_t expires_at_ms; /* while is_expiring */
+    uint64_t write_at_ms;   /* while pending is PENDING_COMPANY */
     struct log log;
     struct cursor_list cursors; /* newest first */
     uint8_t *prompt;            /* owned; the prompt that executes, a MessagePack value; NULL: none */
@@ -51,6 +60,7 @@ struct session {
     uint64_t newest_at_ms; /* when that id came */
     int64_t told;          /* the queue number its sockets were told last; -1: none */
     enum subscription subscription : 8;
+    enum pending pending : 8;
     enum store store : 8;
     bool has_log;
     bool has_left;
@@ -60,7 +70,6 @@ struct session {
     bool is_stored;     /* its place is in Redis, as far as is known */
     bool is_open;       /* in the relay's list: broadcasts reach it */
     bool is_executing;
-    bool is_dirty;        /* something was appended since its sockets were written to */
     bool is_expiring;     /* without a socket: forgotten when the time has come */
     bool is_ending;       /* an execution_* ended its prompt: executing with no node will follow */
     bool status_is_fresh; /* and a status came since */

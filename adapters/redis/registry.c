@@ -60,7 +60,7 @@ static void take_entries(struct worker_registry *r, const redisReply *reply)
         const redisReply *id = reply->element[i], *entry = reply->element[i + 1];
         relay_worker_entry(r->relay, span_of(id->str, id->len), span_of(entry->str, entry->len), now_ms);
     }
-    relay_flush(r->relay);
+    relay_flush(r->relay, now_ms);
 }
 
 static void tell(struct worker_registry *r, enum log_level level, const char *message, const struct worker *w)
@@ -133,8 +133,9 @@ static void on_alive(struct loss_user *user, const struct loss *l, struct span e
 {
     struct worker_registry *r =
         (struct worker_registry *)((char *)user - offsetof(struct worker_registry, loss_user));
-    relay_worker_entry(r->relay, l->worker, entry, uv_now(r->context.commands->link.config->loop));
-    relay_flush(r->relay);
+    uint64_t now_ms = uv_now(r->context.commands->link.config->loop);
+    relay_worker_entry(r->relay, l->worker, entry, now_ms);
+    relay_flush(r->relay, now_ms);
 }
 
 static void on_entries(struct command *self, const redisReply *reply)

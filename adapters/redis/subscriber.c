@@ -210,7 +210,7 @@ static void on_bytes(struct link_user *user, struct span bytes)
 {
     struct subscriber *s = of_link(user);
     int error = pubsub_feed(&s->pubsub, bytes);
-    relay_flush(s->relay);
+    relay_flush(s->relay, uv_now(s->link.config->loop));
     if (error < 0)
         link_fail(&s->link, uv_strerror(error));
 }

@@ -297,7 +297,7 @@ void client_connect(struct client *c, struct world_relay *r)
     if (relay_attach(&r->relay, &s->cursor, span_str(WORLD_SID), c->world->now_ms) < 0)
         client_blame(c, "socket %d could not be attached", index_of(s));
     silence_older(c, s);
-    relay_flush(&r->relay);
+    relay_flush(&r->relay, c->world->now_ms);
 }
 
 void client_cut(struct client *c)
@@ -348,7 +348,7 @@ static void end(struct client *c, struct client_socket *s)
     if (s->says_away)
         relay_page_left(r, &s->cursor, c->world->now_ms);
     relay_detach(r, &s->cursor, c->world->now_ms);
-    relay_flush(r);
+    relay_flush(r, c->world->now_ms);
     s->is_attached = false;
 }
 
@@ -398,7 +398,7 @@ void client_tell_flags(struct client *c)
     s->flags_at_ms = c->world->now_ms;
     s->cursor.wants_metadata = c->wants_metadata;
     relay_settled(&s->relay->relay, &s->cursor, c->world->now_ms);
-    relay_flush(&s->relay->relay);
+    relay_flush(&s->relay->relay, c->world->now_ms);
 }
 
 void client_ping(struct client *c)
@@ -423,7 +423,7 @@ void client_pong(struct client *c, bool arrives)
     if (!counts)
         return;
     relay_acknowledge(&s->relay->relay, &s->cursor, c->world->now_ms);
-    relay_flush(&s->relay->relay);
+    relay_flush(&s->relay->relay, c->world->now_ms);
 }
 
 /* What was promised */

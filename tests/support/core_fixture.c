@@ -172,7 +172,7 @@ static bool answer_oldest(struct core *core)
 bool core_answer(struct core *core)
 {
     bool was_asked = answer_oldest(core);
-    relay_flush(&core->relay);
+    relay_flush(&core->relay, core->now_ms);
     return was_asked;
 }
 
@@ -181,7 +181,7 @@ static void settle(struct core *core)
 {
     while (!core->holds_answers && core->relay.link_is_up && answer_oldest(core))
         ;
-    relay_flush(&core->relay);
+    relay_flush(&core->relay, core->now_ms);
 }
 
 /* The ports */

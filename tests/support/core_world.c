@@ -357,7 +357,7 @@ static void hear(struct world *w, struct world_relay *r)
     }
     pop(&r->heard);
     if (r->heard.count == 0 || world_below(w, 2) == 0)
-        relay_flush(&r->relay);
+        relay_flush(&r->relay, w->now_ms);
 }
 
 /* Where no mark can come back, the answer does not wait for one. */
@@ -386,7 +386,7 @@ static void take_reply(struct world *w, struct world_relay *r)
         relay_data_lost(&r->relay);
     }
     pop(&r->replies);
-    relay_flush(&r->relay);
+    relay_flush(&r->relay, w->now_ms);
 }
 
 static void move(struct world *w, struct world_relay *r, int queue)
@@ -449,7 +449,7 @@ void world_advance(struct world *w, uint64_t ms)
         require(turns < 1000, "relay_next_ms() asks to be woken again and again");
         w->now_ms = at > w->now_ms ? at : w->now_ms;
         relay_tick(&next->relay, w->now_ms);
-        relay_flush(&next->relay);
+        relay_flush(&next->relay, w->now_ms);
     }
     w->now_ms = end;
 }
@@ -471,7 +471,7 @@ void world_notice(struct world *w, struct world_relay *r)
     while (r->marked.count > 0)
         take_marked(w, r);
     relay_link_down(&r->relay, w->now_ms);
-    relay_flush(&r->relay);
+    relay_flush(&r->relay, w->now_ms);
 }
 
 void world_connect(struct world *w, struct world_relay *r)
@@ -479,7 +479,7 @@ void world_connect(struct world *w, struct world_relay *r)
     world_say(w, "%s: is connected again", r->name);
     r->is_connected = r->is_up = true;
     relay_link_up(&r->relay, w->now_ms);
-    relay_flush(&r->relay);
+    relay_flush(&r->relay, w->now_ms);
 }
 
 static void ask_again(struct world_relay *r, const struct world_item *item)

@@ -403,11 +403,12 @@ static void finish(void)
 
 /* A run */
 
-static struct relay_config config_of(const struct kind *kind)
+static struct relay_config config_of(uint64_t seed, const struct kind *kind)
 {
     return (struct relay_config){.session_ttl_ms = 60000,
                                  .status_interval_ms = 250,
                                  .worker_timeout_ms = 1000,
+                                 .coalesce_ms = seed / KINDS % 2 * 4,
                                  .log = {.events = kind->is_small ? 6 : 1000, .bytes = 100000},
                                  .message_bytes = 1000,
                                  .share = kind->share};
@@ -417,7 +418,7 @@ static struct relay_config config_of(const struct kind *kind)
 static const char *run(uint64_t seed, FILE *trace)
 {
     const struct kind *kind = &kinds[seed % KINDS];
-    struct relay_config config = config_of(kind);
+    struct relay_config config = config_of(seed, kind);
     client_init(&client, &world);
     world_init(&world, seed, kind->relays, &config, trace);
     script = (struct script){0};
