@@ -34,9 +34,16 @@ bool cursor_has_replay(const struct cursor *c, uint64_t seq)
     return e && e->seq < c->live_from;
 }
 
-int cursor_peek(struct cursor *c, struct frame **frames, int max)
+/* What its own session must not lose. */
+static bool is_kept_entry(const struct log_entry *e)
+{
+    return e->place.key == 0 && !e->place.is_transient;
+}
+
+int cursor_peek(struct cursor *c, struct frame **frames, int max, bool *is_kept)
 {
     int n = 0;
+    *is_kept = false;
     if (c->state != CURSOR_LIVE && c->state != CURSOR_HELD)
         return 0;
     while (n < c->own_count && n < max) {
@@ -48,6 +55,7 @@ int cursor_peek(struct cursor *c, struct frame **frames, int max)
         frames[n] = frame_for(c, e);
         if (!frames[n])
             return n > 0 ? n : -ENOMEM;
+        *is_kept = *is_kept || is_kept_entry(e);
         n++;
     }
     return n;
@@ -66,7 +74,7 @@ static void take_entry(struct cursor *c, const struct log_entry *e)
     c->replayed += e->seq < c->live_from;
     if (!stream_id_is_none(e->place.id))
         c->last = e->place.id;
-    if (e->place.key == 0 && !e->place.is_transient)
+    if (is_kept_entry(e))
         c->kept = c->seq;
 }
 

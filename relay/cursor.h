@@ -57,8 +57,10 @@ struct cursor {
 };
 
 /* The next frames for this socket, in order, at most max. They are borrowed: valid until the log next changes
- * or cursor_take. Returns how many, 0 when it has everything, or -ENOMEM when the first could not be made. */
-int cursor_peek(struct cursor *c, struct frame **frames, int max) __attribute__((warn_unused_result));
+ * or cursor_take. Returns how many, 0 when it has everything, or -ENOMEM when the first could not be made.
+ * *is_kept: one of them asks to be acknowledged. */
+int cursor_peek(struct cursor *c, struct frame **frames, int max, bool *is_kept)
+    __attribute__((warn_unused_result));
 
 /* The first n of those have been taken over by the socket, wholly or at least in part. */
 void cursor_take(struct cursor *c, int n);

@@ -110,21 +110,38 @@ static void count_frames(struct metrics *m, struct frame *const *frames, int n)
     m->frames += (uint64_t)n;
 }
 
+/* Writes them, and a ping behind the last where one is due. How many went, or a negative errno-valued code. */
+static int write_frames(struct conn *c, struct frame *const *frames, int n, bool asks)
+{
+    uint8_t buffer[PING_FRAME_BYTES];
+    struct span ping = asks ? ping_make(c, buffer) : SPAN_NONE;
+    int taken = outbox_write(&c->outbox, frames, n, ping);
+    if (taken < 0)
+        return taken;
+    count_frames(&c->shared->relay->metrics, frames, taken);
+    cursor_take(&c->cursor, taken);
+    if (ping.len > 0 && taken == n)
+        ping_note_sent(c);
+    return taken;
+}
+
 /* One system call's worth. False when there is no more to write, or it cannot be written now. */
 static bool write_some(struct conn *c)
 {
     struct frame *frames[OUTBOX_FRAMES_MAX];
-    int n = cursor_peek(&c->cursor, frames, OUTBOX_FRAMES_MAX);
+    bool is_kept;
+    int n = cursor_peek(&c->cursor, frames, OUTBOX_FRAMES_MAX, &is_kept);
     if (n == 0)
         return false;
-    if (n > 0)
-        n = outbox_write(&c->outbox, frames, bound_bytes(frames, n, c->shared->options->limits_socket_bytes));
+    if (n > 0) {
+        int bounded = bound_bytes(frames, n, c->shared->options->limits_socket_bytes);
+        bool is_all = bounded == n && n < OUTBOX_FRAMES_MAX;
+        n = write_frames(c, frames, bounded, is_all && ping_is_due(c, is_kept));
+    }
     if (n < 0) {
         conn_abort(c, n == -ENOMEM ? CLOSE_NO_MEMORY : CLOSE_LOST);
         return false;
     }
-    count_frames(&c->shared->relay->metrics, frames, n);
-    cursor_take(&c->cursor, n);
     return !outbox_is_blocked(&c->outbox);
 }
 

@@ -28,17 +28,18 @@
 #include "relay/relay.h"
 
 /* What one read may bring: with libuv's 32 reads it bounds the work for a socket in a turn of the loop. */
-#define CONN_READ_BYTES    16384
-#define CONN_PING_BYTES    16   /* payload of our pings */
-#define CONN_WRITTEN_MS    100  /* from what is to be acknowledged to the ping that asks */
-#define CONN_RESTING_MS    500  /* from a pong to the next ping; half a ping interval where that is less */
+#define CONN_READ_BYTES 16384
+#define CONN_PING_BYTES 8   /* payload of our pings */
+#define CONN_WRITTEN_MS 100 /* a ping that is due waits so long for a write to go along with */
+#define CONN_RESTING_MS \
+    500 /* from a pong until the next ping is due; half a ping interval where that is less */
 #define CONN_CLOSE_WAIT_MS 2000 /* for the answer to our close frame */
 #define CONN_LINGER_MS     1000 /* for what was written to be taken */
 
 enum phase {
     PHASE_HANDSHAKE,
     PHASE_QUIET,   /* until the keep-alive is due */
-    PHASE_WRITTEN, /* something is to be acknowledged: a ping follows soon */
+    PHASE_WRITTEN, /* something is to be acknowledged: a ping goes with the next write, or soon alone */
     PHASE_PINGED,  /* its pong is awaited */
     PHASE_RESTING, /* the pong has come: no ping for a while */
     PHASE_CLOSING, /* we have closed: the answer is awaited */

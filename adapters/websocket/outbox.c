@@ -61,25 +61,14 @@ static int try_write(struct outbox *o, const uv_buf_t *bufs, int n)
     return written == UV_EAGAIN ? 0 : written;
 }
 
-int outbox_write(struct outbox *o, struct frame *const *frames, int n)
+/* A copy of the control bytes that the socket did not take is written when it takes more. */
+static int block_bytes(struct outbox *o, struct span left)
 {
-    uv_buf_t bufs[OUTBOX_FRAMES_MAX];
-    assert(!o->backlog && n > 0 && n <= OUTBOX_FRAMES_MAX);
-    bufs[0] = buf_of(frame_wire(frames[0]));
-    for (int i = 1; i < n; i++)
-        bufs[i] = buf_of(frame_wire(frames[i]));
-    int written = try_write(o, bufs, n);
-    if (written < 0)
-        return written;
-    size_t left = (size_t)written;
-    int whole = 0;
-    while (whole < n && left >= frames[whole]->len)
-        left -= frames[whole++]->len;
-    if (whole == n)
-        return n;
-    struct span wire = frame_wire(frames[whole]);
-    int error = block(o, frame_ref(frames[whole]), NULL, span_of(wire.bytes + left, wire.len - left));
-    return error < 0 ? error : whole + 1;
+    uint8_t *copy = malloc(left.len);
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, left.bytes, left.len);
+    return block(o, NULL, copy, span_of(copy, left.len));
 }
 
 static int append_waiting(struct backlog *b, const void *bytes, size_t len)
@@ -93,6 +82,39 @@ static int append_waiting(struct backlog *b, const void *bytes, size_t len)
     return 0;
 }
 
+/* The socket took `written` bytes of the frames, which is not all, and of the tail none. */
+static int keep_rest(struct outbox *o, struct frame *const *frames, int n, size_t written, struct span tail)
+{
+    int whole = 0;
+    while (written >= frames[whole]->len)
+        written -= frames[whole++]->len;
+    struct span wire = frame_wire(frames[whole]);
+    int error = block(o, frame_ref(frames[whole]), NULL, span_of(wire.bytes + written, wire.len - written));
+    if (error == 0 && whole + 1 == n && tail.len > 0)
+        error = append_waiting(o->backlog, tail.bytes, tail.len);
+    return error < 0 ? error : whole + 1;
+}
+
+int outbox_write(struct outbox *o, struct frame *const *frames, int n, struct span tail)
+{
+    uv_buf_t bufs[OUTBOX_FRAMES_MAX + 1];
+    size_t bytes = 0;
+    assert(!o->backlog && n > 0 && n <= OUTBOX_FRAMES_MAX);
+    for (int i = 0; i < n; i++) {
+        bufs[i] = buf_of(frame_wire(frames[i]));
+        bytes += frames[i]->len;
+    }
+    bufs[n] = buf_of(tail);
+    int written = try_write(o, bufs, tail.len > 0 ? n + 1 : n);
+    if (written < 0)
+        return written;
+    if ((size_t)written < bytes)
+        return keep_rest(o, frames, n, (size_t)written, tail);
+    size_t done = (size_t)written - bytes;
+    int error = done < tail.len ? block_bytes(o, span_of(tail.bytes + done, tail.len - done)) : 0;
+    return error < 0 ? error : n;
+}
+
 int outbox_send(struct outbox *o, const void *bytes, size_t len)
 {
     if (o->backlog)
@@ -101,12 +123,7 @@ int outbox_send(struct outbox *o, const void *bytes, size_t len)
     int written = try_write(o, &buf, 1);
     if (written < 0 || (size_t)written == len)
         return written < 0 ? written : 0;
-    size_t left = len - (size_t)written;
-    uint8_t *rest = malloc(left);
-    if (!rest)
-        return -ENOMEM;
-    memcpy(rest, (const uint8_t *)bytes + written, left);
-    return block(o, NULL, rest, span_of(rest, left));
+    return block_bytes(o, span_of((const uint8_t *)bytes + written, len - (size_t)written));
 }
 
 size_t outbox_waiting(const struct outbox *o)

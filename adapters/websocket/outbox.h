@@ -31,9 +31,12 @@ static inline bool outbox_is_blocked(const struct outbox *o)
     return o->backlog != NULL;
 }
 
-/* Writes frames, of which it may borrow references; it must not be blocked. How many were taken: fewer than n
- * mean that it is blocked now. Or a negative errno-valued code: the socket is broken, or memory is out. */
-int outbox_write(struct outbox *o, struct frame *const *frames, int n) __attribute__((warn_unused_result));
+/* Writes frames, of which it may borrow references, and behind the last of them whole control frames (`tail`, which may
+ * be empty; a copy is kept where it must wait); it must not be blocked. How many frames were taken: fewer than n
+ * mean that it is blocked now, and that the tail was not sent. Or a negative errno-valued code: the socket is broken,
+ * or memory is out. */
+int outbox_write(struct outbox *o, struct frame *const *frames, int n, struct span tail)
+    __attribute__((warn_unused_result));
 
 /* Writes bytes of whole control frames (or of an HTTP response), or keeps a copy until it is their turn. 0,
  * or a negative errno-valued code as above. */

@@ -1,27 +1,40 @@
 #include "adapters/websocket/ping.h"
 
-#include "adapters/websocket/control.h"
-
 static void write_u64(uint8_t *out, uint64_t v)
 {
     for (int i = 0; i < 8; i++)
         out[i] = (uint8_t)(v >> (56 - 8 * i));
 }
 
-/* Behind all that its cursor has taken so far. */
-static void send_ping(struct conn *c)
+bool ping_is_due(const struct conn *c, bool is_kept)
 {
-    uint8_t frame[CONTROL_HEADER_BYTES + CONN_PING_BYTES];
-    struct span payload = span_of(c->ping, CONN_PING_BYTES);
+    bool may_ask = c->phase == PHASE_QUIET || c->phase == PHASE_WRITTEN;
+    return may_ask && (is_kept || cursor_is_unacknowledged(&c->cursor));
+}
+
+struct span ping_make(struct conn *c, uint8_t buffer[PING_FRAME_BYTES])
+{
+    write_u64(c->ping, ++c->shared->pings);
+    return span_of(buffer, control_make(buffer, CONTROL_PING, span_of(c->ping, CONN_PING_BYTES)));
+}
+
+void ping_note_sent(struct conn *c)
+{
     cursor_ask(&c->cursor);
-    write_u64(c->ping, c->cursor.asked.seq);
-    write_u64(c->ping + 8, ++c->shared->pings);
     conn_enter(c, PHASE_PINGED);
-    conn_send(c, frame, control_make(frame, CONTROL_PING, payload));
     c->before_ping = outbox_writing(&c->outbox);
 }
 
-/* Where the keep-alive is due sooner, it asks. */
+static void send_alone(struct conn *c)
+{
+    uint8_t buffer[PING_FRAME_BYTES];
+    struct span ping = ping_make(c, buffer);
+    conn_send(c, ping.bytes, ping.len);
+    if (conn_is_open(c))
+        ping_note_sent(c);
+}
+
+/* It could not go along: the socket took only part, or there is more to write. Where the keep-alive is due sooner, it asks. */
 void ping_note_written(struct conn *c)
 {
     uint64_t soon = uv_now(c->shared->loop) + CONN_WRITTEN_MS;
@@ -61,8 +74,8 @@ void ping_act(struct conn *c)
 {
     if (c->phase == PHASE_PINGED)
         miss_pong(c);
-    else if (c->phase == PHASE_RESTING && !cursor_is_unacknowledged(&c->cursor))
-        conn_enter(c, PHASE_QUIET);
+    else if (c->phase == PHASE_RESTING)
+        conn_enter(c, cursor_is_unacknowledged(&c->cursor) ? PHASE_WRITTEN : PHASE_QUIET);
     else
-        send_ping(c);
+        send_alone(c);
 }

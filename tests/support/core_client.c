@@ -86,7 +86,7 @@ static void write_socket(struct sockets *self, struct cursor *cursor)
         client_blame(s->client, "socket %d is written to in state %d", index_of(s), (int)cursor->state);
     for (int n = 1; n > 0 && !cursor->is_blocked;) {
         int taken = 0;
-        n = cursor_peek(cursor, frames, 3);
+        n = cursor_peek(cursor, frames, 3, &(bool){0});
         while (taken < n && s->count < s->room)
             send_frame(s, frames[taken++]);
         cursor_take(cursor, taken);

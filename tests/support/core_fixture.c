@@ -426,7 +426,7 @@ static void write_socket(struct sockets *self, struct cursor *c)
     require(c->state == CURSOR_LIVE || c->state == CURSOR_HELD, "a silent socket was written to");
     require(!c->is_blocked, "a blocked socket was written to");
     for (int n = 1; n > 0 && !c->is_blocked && !socket->has_failed;) {
-        n = cursor_peek(c, frames, 3);
+        n = cursor_peek(c, frames, 3, &(bool){0});
         socket->has_failed = n < 0;
         int taken = 0;
         while (taken < n && has_room(socket, frames[taken]))

@@ -8,7 +8,7 @@
     "Host: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
-#define PEER_PING_BYTES 16 /* payload of the server's pings */
+#define PEER_PING_BYTES 8 /* payload of the server's pings */
 
 /* What becomes of the server's pings when they are read. They are seen as frames that the test has to deal with. */
 enum peer_pings { PEER_ANSWERS_PINGS, PEER_SEES_PINGS, PEER_IGNORES_PINGS };

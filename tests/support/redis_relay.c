@@ -22,7 +22,7 @@ static void write_all(struct sockets *self, struct cursor *c)
     struct relay_socket *s = (struct relay_socket *)((char *)c - offsetof(struct relay_socket, cursor));
     struct frame *frames[16];
     int n;
-    while ((n = cursor_peek(c, frames, 16)) > 0) {
+    while ((n = cursor_peek(c, frames, 16, &(bool){0})) > 0) {
         for (int i = 0; i < n; i++) {
             keep_text(s, frame_payload(frames[i]));
             s->frames++;

@@ -17,6 +17,7 @@ struct fixture {
     struct session_table table;
     struct session *session;
     struct cursor cursor;
+    bool is_kept; /* of what was peeked at last */
 };
 
 static void setup(struct fixture *f)
@@ -60,7 +61,7 @@ static const char *peek(struct fixture *f, int max)
 {
     static char all[512];
     struct frame *frames[8];
-    int n = cursor_peek(&f->cursor, frames, max);
+    int n = cursor_peek(&f->cursor, frames, max, &f->is_kept);
     all[0] = '\0';
     if (n < 0)
         snprintf(all, sizeof all, "error %d", n);
@@ -195,14 +196,31 @@ static void each_form_is_made_once_for_all_cursors(void **state)
     append(&f, "metadata+", "picture", 0);
     struct cursor second = {.session = f.session, .seq = 1, .state = CURSOR_LIVE};
     struct frame *first_gets[1], *second_gets[1];
-    assert_int_equal(cursor_peek(&f.cursor, first_gets, 1), 1);
-    assert_int_equal(cursor_peek(&second, second_gets, 1), 1);
+    assert_int_equal(cursor_peek(&f.cursor, first_gets, 1, &f.is_kept), 1);
+    assert_int_equal(cursor_peek(&second, second_gets, 1, &f.is_kept), 1);
     assert_ptr_equal(first_gets[0], second_gets[0]);
     f.cursor.wants_metadata = second.wants_metadata = true;
-    assert_int_equal(cursor_peek(&f.cursor, first_gets, 1), 1);
-    assert_int_equal(cursor_peek(&second, second_gets, 1), 1);
+    assert_int_equal(cursor_peek(&f.cursor, first_gets, 1, &f.is_kept), 1);
+    assert_int_equal(cursor_peek(&second, second_gets, 1, &f.is_kept), 1);
     assert_ptr_equal(first_gets[0], second_gets[0]);
     assert_ptr_equal(first_gets[0], log_at(&f.session->log, 1)->frame);
+    teardown(&f);
+}
+
+static void peeking_tells_whether_something_asks_to_be_acknowledged(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    append(&f, "", "latest", 7);
+    append(&f, "", "kept", 0);
+    assert_string_equal(peek(&f, 1), "latest");
+    assert_false(f.is_kept);
+    assert_string_equal(peek(&f, 2), "latest kept");
+    assert_true(f.is_kept);
+    cursor_take(&f.cursor, 2);
+    assert_string_equal(peek(&f, 2), "");
+    assert_false(f.is_kept);
     teardown(&f);
 }
 
@@ -217,6 +235,7 @@ int main(void)
         cmocka_unit_test(only_a_live_one_is_given_frames),
         cmocka_unit_test(flags_choose_the_form_of_a_preview),
         cmocka_unit_test(each_form_is_made_once_for_all_cursors),
+        cmocka_unit_test(peeking_tells_whether_something_asks_to_be_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
