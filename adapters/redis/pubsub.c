@@ -11,24 +11,28 @@
 struct token {
     uint8_t type;
     bool is_string;     /* any with bytes */
-    struct span string; /* its bytes; of the others, the header line's */
+    struct span string; /* its bytes */
     uint32_t count;     /* of an array's elements */
 };
 
-/* At most 18 digits: nothing that is counted here has more. */
-static bool parse_number(struct span s, int64_t *n)
+/* A line of a type, a number and its end. At most 18 digits: nothing that is counted here has more. Its length; or, beyond
+ * in.len, how much must be there before more can be told; or -EPROTO. */
+static int64_t read_number(struct span in, int64_t *n)
 {
-    bool is_negative = s.len > 0 && s.bytes[0] == '-';
+    size_t at = 1, most = 1 + 18;
+    bool is_negative = in.len > at && in.bytes[at] == '-';
+    at += is_negative;
+    most += is_negative;
+    size_t first = at;
     *n = 0;
-    if (s.len <= is_negative || s.len > 18)
-        return false;
-    for (size_t i = is_negative; i < s.len; i++) {
-        if (s.bytes[i] < '0' || s.bytes[i] > '9')
-            return false;
-        *n = 10 * *n + s.bytes[i] - '0';
-    }
+    for (; at < in.len && at < most && in.bytes[at] >= '0' && in.bytes[at] <= '9'; at++)
+        *n = 10 * *n + in.bytes[at] - '0';
     *n = is_negative ? -*n : *n;
-    return true;
+    if (at < in.len && (at == first || in.bytes[at] != '\r'))
+        return -EPROTO;
+    if (at + 1 < in.len && in.bytes[at + 1] != '\n')
+        return -EPROTO;
+    return at + 2 <= in.len ? (int64_t)at + 2 : (int64_t)in.len + 1;
 }
 
 /* The bytes of a bulk string, after its line. A length of -1 is nil. */
@@ -46,16 +50,30 @@ static int64_t read_bulk(struct span in, size_t line, int64_t len, struct token 
     return (int64_t)all;
 }
 
-static int64_t read_numbered(struct span in, size_t line, struct token *t)
+static int64_t read_numbered(struct span in, struct token *t)
 {
-    int64_t n;
-    if (!parse_number(t->string, &n))
-        return -EPROTO;
+    int64_t n, line = read_number(in, &n);
+    if (line < 0 || (size_t)line > in.len)
+        return line;
     if (t->type == '$')
-        return read_bulk(in, line, n, t);
+        return read_bulk(in, (size_t)line, n, t);
     if (t->type == '*' && (n < -1 || n > INT32_MAX))
         return -EPROTO;
     t->count = t->type == '*' && n > 0 ? (uint32_t)n : 0;
+    return line;
+}
+
+static int64_t read_line(struct span in, struct token *t)
+{
+    size_t most = in.len < PUBSUB_LINE_MAX ? in.len : PUBSUB_LINE_MAX;
+    const uint8_t *end = memchr(in.bytes, '\n', most);
+    if (!end)
+        return in.len < PUBSUB_LINE_MAX ? (int64_t)in.len + 1 : -EPROTO;
+    size_t line = (size_t)(end - in.bytes) + 1;
+    if (line < 3 || end[-1] != '\r')
+        return -EPROTO;
+    t->is_string = true;
+    t->string = span_of(in.bytes + 1, line - 3);
     return (int64_t)line;
 }
 
@@ -63,17 +81,18 @@ static int64_t read_numbered(struct span in, size_t line, struct token *t)
  * can be told; or -EPROTO. */
 static int64_t read_token(struct span in, struct token *t)
 {
-    if (!memchr("$*:+-", in.bytes[0], 5))
+    *t = (struct token){.type = in.bytes[0]};
+    switch (t->type) {
+    case '$':
+    case '*':
+    case ':':
+        return read_numbered(in, t);
+    case '+':
+    case '-':
+        return read_line(in, t);
+    default:
         return -EPROTO;
-    const uint8_t *end = memchr(in.bytes, '\n', in.len < PUBSUB_LINE_MAX ? in.len : PUBSUB_LINE_MAX);
-    if (!end)
-        return in.len < PUBSUB_LINE_MAX ? (int64_t)in.len + 1 : -EPROTO;
-    size_t line = (size_t)(end - in.bytes) + 1;
-    if (line < 3 || end[-1] != '\r')
-        return -EPROTO;
-    *t = (struct token){.type = in.bytes[0], .string = span_of(in.bytes + 1, line - 3)};
-    t->is_string = t->type == '+' || t->type == '-';
-    return t->is_string ? (int64_t)line : read_numbered(in, line, t);
+    }
 }
 
 /* What they mean */
