@@ -41,11 +41,13 @@ static int keys_reserve(struct log_keys *k)
     return 0;
 }
 
-static void keys_set(struct log_keys *k, uint64_t key, uint64_t seq)
+/* Where its seq is; it was 0 if the key is new. There must be room for one more. */
+static uint64_t *keys_add(struct log_keys *k, uint64_t key)
 {
     struct log_key *slot = &k->slots[keys_slot(k, key)];
     k->used += slot->key == 0;
-    *slot = (struct log_key){key, seq};
+    slot->key = key;
+    return &slot->seq;
 }
 
 /* Removes a key and closes the gap that it leaves in its run of slots. */
@@ -102,20 +104,26 @@ static void add_bytes(struct log *log, size_t bytes)
     *log->total += bytes;
 }
 
-/* Takes the frames out of an entry, which stays in the ring as a dead one. */
+/* Takes the frames out of an entry, which stays in the ring as a dead one. Its key is dealt with. */
+static void empty_entry(struct log *log, struct log_entry *e)
+{
+    size_t bytes = entry_bytes(e);
+    log->bytes -= bytes;
+    *log->total -= bytes;
+    log->live--;
+    log->transient -= e->place.is_transient;
+    frame_unref(e->frame);
+    frame_unref(e->without_metadata);
+    e->frame = e->without_metadata = NULL;
+}
+
 static void kill_entry(struct log *log, struct log_entry *e)
 {
     if (!e->frame)
         return;
     if (e->place.key != 0)
         keys_remove(&log->keys, e->place.key);
-    log->bytes -= entry_bytes(e);
-    *log->total -= entry_bytes(e);
-    log->live--;
-    log->transient -= e->place.is_transient;
-    frame_unref(e->frame);
-    frame_unref(e->without_metadata);
-    e->frame = e->without_metadata = NULL;
+    empty_entry(log, e);
 }
 
 /* An id goes up: where it does not, the log has begun anew. */
@@ -199,12 +207,14 @@ static bool is_over(const struct log *log, const struct log_limits *limits)
     return log->live > limits->events || log->bytes > limits->bytes;
 }
 
-static bool kill_key(struct log *log, uint64_t key)
+/* The next entry takes the key over. True: from another one, which goes. */
+static bool take_key(struct log *log, uint64_t key)
 {
-    uint64_t seq = keys_get(&log->keys, key);
-    if (seq == 0)
+    uint64_t *seq = keys_add(&log->keys, key), before = *seq;
+    *seq = log->next_seq;
+    if (before == 0)
         return false;
-    kill_entry(log, entry_at(log, index_of(log, seq)));
+    empty_entry(log, entry_at(log, index_of(log, before)));
     drop_dead_head(log);
     return true;
 }
@@ -216,9 +226,7 @@ int log_append(struct log *log, struct frame *take_frame, struct place place, co
         frame_unref(take_frame);
         return -ENOMEM;
     }
-    *replaced = kill_key(log, place.key);
-    if (place.key != 0)
-        keys_set(&log->keys, place.key, log->next_seq);
+    *replaced = place.key != 0 && take_key(log, place.key);
     log->count++;
     log->live++;
     log->transient += place.is_transient;

@@ -7,7 +7,7 @@
 
 void workers_init(struct workers *ws, const uint64_t seed[2])
 {
-    *ws = (struct workers){.seed = {seed[0], seed[1]}};
+    *ws = (struct workers){.seed = {seed[0], seed[1]}, .seen_from_ms = UINT64_MAX};
 }
 
 static int set_text(struct worker_text *t, struct span value)
@@ -40,11 +40,25 @@ void workers_deinit(struct workers *ws)
     free(ws->items);
 }
 
+/* How many have a lower hash: there are up to WORKERS_MAX, and one is looked for with every event. */
+static size_t index_of(const struct workers *ws, uint64_t hash)
+{
+    size_t low = 0, high = ws->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (ws->items[middle].hash < hash)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static struct worker *find(const struct workers *ws, struct span id)
 {
     uint64_t hash = hash_bytes(id, ws->seed);
-    for (size_t i = 0; i < ws->count; i++)
-        if (ws->items[i].hash == hash && span_equals(worker_span(ws->items[i].id), id))
+    for (size_t i = index_of(ws, hash); i < ws->count && ws->items[i].hash == hash; i++)
+        if (span_equals(worker_span(ws->items[i].id), id))
             return &ws->items[i];
     return NULL;
 }
@@ -73,8 +87,9 @@ static int find_or_add(struct workers *ws, struct span id, struct worker **w)
     struct worker fresh = {.hash = hash_bytes(id, ws->seed)};
     if (reserve(ws) < 0 || set_text(&fresh.id, id) < 0)
         return -ENOMEM;
-    ws->items[ws->count] = fresh;
-    *w = &ws->items[ws->count++];
+    *w = &ws->items[index_of(ws, fresh.hash)];
+    memmove(*w + 1, *w, (size_t)(ws->items + ws->count++ - *w) * sizeof **w);
+    **w = fresh;
     return 0;
 }
 
@@ -90,7 +105,7 @@ static void remove_worker(struct workers *ws, struct worker *w)
 {
     set_share(ws, w, 0);
     free_texts(w);
-    *w = ws->items[--ws->count];
+    memmove(w, w + 1, (size_t)(ws->items + --ws->count - w) * sizeof *w);
 }
 
 void workers_saw(struct workers *ws, struct span id, uint64_t now_ms)
@@ -178,6 +193,8 @@ int workers_heartbeat(struct workers *ws, struct span id, const struct heartbeat
         change_boot(ws, w, h->boot, l);
     w->is_watched = true;
     w->seen_ms = now_ms;
+    if (now_ms < ws->seen_from_ms)
+        ws->seen_from_ms = now_ms;
     w->at_ms = h->at_ms;
     set_share(ws, w, h->queue_remaining);
     return take_texts(w, h);
@@ -210,8 +227,18 @@ void workers_prompt_ended(struct workers *ws, struct span id, struct span prompt
     }
 }
 
+static void look_who_is_oldest(struct workers *ws)
+{
+    ws->seen_from_ms = UINT64_MAX;
+    for (size_t i = 0; i < ws->count; i++)
+        if (ws->items[i].is_watched && ws->items[i].seen_ms < ws->seen_from_ms)
+            ws->seen_from_ms = ws->items[i].seen_ms;
+}
+
 void workers_expire(struct workers *ws, uint64_t now_ms, uint64_t timeout_ms, struct workers_listener *l)
 {
+    if (now_ms < workers_next_ms(ws, timeout_ms))
+        return;
     for (size_t i = ws->count; i-- > 0;) {
         struct worker *w = &ws->items[i];
         if (!w->is_watched || now_ms < w->seen_ms + timeout_ms)
@@ -219,13 +246,10 @@ void workers_expire(struct workers *ws, uint64_t now_ms, uint64_t timeout_ms, st
         l->on_lost(l, w, WORKER_SILENT);
         remove_worker(ws, w);
     }
+    look_who_is_oldest(ws);
 }
 
 uint64_t workers_next_ms(const struct workers *ws, uint64_t timeout_ms)
 {
-    uint64_t next = UINT64_MAX;
-    for (size_t i = 0; i < ws->count; i++)
-        if (ws->items[i].is_watched && ws->items[i].seen_ms + timeout_ms < next)
-            next = ws->items[i].seen_ms + timeout_ms;
-    return next;
+    return ws->seen_from_ms == UINT64_MAX ? UINT64_MAX : ws->seen_from_ms + timeout_ms;
 }

@@ -50,9 +50,10 @@ static inline struct span worker_span(struct worker_text t)
 }
 
 struct workers {
-    struct worker *items; /* owned, in no order */
+    struct worker *items; /* owned, in order of their hashes */
     size_t count, cap;
-    int64_t sum; /* of the shares */
+    uint64_t seen_from_ms; /* no watched one was seen last before it; UINT64_MAX: none is watched */
+    int64_t sum;           /* of the shares */
     uint64_t seed[2];
 };
 
@@ -90,7 +91,7 @@ int workers_entry(struct workers *ws, struct span id, const struct heartbeat *h,
 void workers_prompt_ended(struct workers *ws, struct span id, struct span prompt);
 /* Removes those that are silent for timeout_ms, telling the listener. */
 void workers_expire(struct workers *ws, uint64_t now_ms, uint64_t timeout_ms, struct workers_listener *l);
-/* When workers_expire() next has something to do; UINT64_MAX: never. */
+/* Nobody can be lost before that time: workers_expire() should be called then. UINT64_MAX: never. */
 uint64_t workers_next_ms(const struct workers *ws, uint64_t timeout_ms);
 
 #endif
