@@ -382,6 +382,34 @@ static void a_frame_that_cannot_be_shrunk_stays_large(void **state)
     frame_unref(f);
 }
 
+/* One step of a sampler, and what a node that ends publishes; all of it has arrived. */
+static void publish_and_acknowledge(int step)
+{
+    core_receive(&core, "progress sid=a prompt=p node=3 v=%d", step);
+    core_receive(&core, "#4 sid=a prompt=p node=3 format=JPEG v=%d", step);
+    core_receive(&core, "executed sid=a prompt=p node=%d", step);
+    core_flush(&core);
+    core_acknowledge(&a);
+}
+
+static void an_event_allocates_its_frame_once_and_nothing_else(void **state)
+{
+    (void)state;
+    assert_int_equal(open_core(false), 0);
+    a.cursor.wants_metadata = true;
+    assert_int_equal(core_connect(&core, &a, "a"), 0);
+    for (int step = 0; step < 100;
+         step++) /* until its log and the table of its keys are as large as they get */
+        publish_and_acknowledge(step);
+    size_t frames = a.frames;
+    fail_nothing(); /* counts from here on */
+    for (int step = 100; step < 1000; step++)
+        publish_and_acknowledge(step);
+    assert_int_equal(a.frames - frames, 900 * 3);
+    assert_int_equal(allocations_asked_for(), 900 * 3);
+    close_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_table_that_cannot_grow_holds_all_the_same),
         cmocka_unit_test(frames_that_cannot_be_built_are_none),
         cmocka_unit_test(a_frame_that_cannot_be_shrunk_stays_large),
+        cmocka_unit_test(an_event_allocates_its_frame_once_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
