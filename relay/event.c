@@ -12,28 +12,33 @@ struct type_row {
     unsigned key;
 };
 
-/* The types that mean something to the relay. Any other is kept in order and means nothing. */
+/* The types that mean something to the relay, the shortest first. Any other is kept in order and means nothing. */
 static const struct type_row types[] = {
-    {SPAN_LITERAL("execution_start"), EFFECT_START, false, 0},
-    {SPAN_LITERAL("executing"), EFFECT_EXECUTING, false, 0},
-    {SPAN_LITERAL("execution_success"), EFFECT_END, false, 0},
-    {SPAN_LITERAL("execution_interrupted"), EFFECT_END, false, 0},
-    {SPAN_LITERAL("execution_error"), EFFECT_ERROR, false, 0},
     {SPAN_LITERAL("status"), EFFECT_STATUS, false, 0},
-    {SPAN_LITERAL("relay.worker"), EFFECT_WORKER, false, 0},
-    {SPAN_LITERAL("relay.takeover"), EFFECT_TAKEOVER, false, 0},
-    {SPAN_LITERAL("relay.left"), EFFECT_LEFT, false, 0},
     /* without a node it is a marker of SwarmUI's, which must not be lost */
     {SPAN_LITERAL("progress"), EFFECT_NONE, true, BY_PROMPT | BY_NODE | NEEDS_NODE},
+    {SPAN_LITERAL("executing"), EFFECT_EXECUTING, false, 0},
+    {SPAN_LITERAL("relay.left"), EFFECT_LEFT, false, 0},
+    {SPAN_LITERAL("relay.worker"), EFFECT_WORKER, false, 0},
     {SPAN_LITERAL("progress_state"), EFFECT_NONE, true, BY_PROMPT},
+    {SPAN_LITERAL("relay.takeover"), EFFECT_TAKEOVER, false, 0},
+    {SPAN_LITERAL("execution_start"), EFFECT_START, false, 0},
+    {SPAN_LITERAL("execution_error"), EFFECT_ERROR, false, 0},
+    {SPAN_LITERAL("execution_success"), EFFECT_END, false, 0},
     {SPAN_LITERAL("crystools.monitor"), EFFECT_NONE, true, BY_WORKER},
+    {SPAN_LITERAL("execution_interrupted"), EFFECT_END, false, 0},
 };
+
+#define TYPES (sizeof types / sizeof types[0])
 
 static const struct type_row *find_row(const struct event *e)
 {
+    size_t i = 0;
     if (e->is_binary)
         return NULL;
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+    while (i < TYPES && types[i].type.len < e->type.len)
+        i++;
+    for (; i < TYPES && types[i].type.len == e->type.len; i++)
         if (span_equals(e->type, types[i].type))
             return &types[i];
     return NULL;

@@ -5,19 +5,12 @@
 
 #define LEVEL_OF_VALUES 2 /* of those in the event's map */
 
-/* The envelope's keys as they stand in the message, not yet checked. */
-enum { KEY_TYPE, KEY_SID, KEY_WORKER, KEY_KEEP, KEY_TS, KEY_DATA, KEYS };
-
+/* The envelope's values, not yet checked. An absent one is nil; only of the type it matters which. */
 struct envelope {
-    struct member members[KEYS];
+    bool has_type;
+    struct value type, sid, worker, keep, ts;
+    struct span data; /* as it stands in the message */
 };
-
-static const struct envelope empty = {{[KEY_TYPE] = {.key = SPAN_LITERAL("type")},
-                                       [KEY_SID] = {.key = SPAN_LITERAL("sid")},
-                                       [KEY_WORKER] = {.key = SPAN_LITERAL("worker")},
-                                       [KEY_KEEP] = {.key = SPAN_LITERAL("keep")},
-                                       [KEY_TS] = {.key = SPAN_LITERAL("ts")},
-                                       [KEY_DATA] = {.key = SPAN_LITERAL("data")}}};
 
 /* The stream id before the map */
 
@@ -33,30 +26,52 @@ static enum drop_reason take_id(struct unpack *u, bool is_sessions, struct value
 
 /* The map */
 
-/* The value of `data`, when nothing of the envelope follows: the rest of the message, whatever it is. */
-static enum drop_reason take_rest(struct unpack *u, struct member *data)
+/* The rest of the message, whatever it is, when nothing of the envelope follows. */
+static enum drop_reason take_data(struct unpack *u, struct envelope *e, bool is_last)
 {
+    const uint8_t *start = u->at;
     if (unpack_left(u) == 0)
         return DROP_TRUNCATED;
-    data->value = span_of(u->at, unpack_left(u));
-    u->at = u->end;
-    return DROP_NOTHING;
+    enum drop_reason why = DROP_NOTHING;
+    if (is_last)
+        u->at = u->end;
+    else
+        why = unpack_skip(u, LEVEL_OF_VALUES);
+    e->data = span_of(start, (size_t)(u->at - start));
+    return why;
+}
+
+#define IS(key, name) (memcmp((key).bytes, name, sizeof(name) - 1) == 0)
+
+/* Where the value of this key goes. NULL: nobody wants it. */
+static struct value *find(struct envelope *e, struct span key)
+{
+    switch (key.len) {
+    case 2:
+        return IS(key, "ts") ? &e->ts : NULL;
+    case 3:
+        return IS(key, "sid") ? &e->sid : NULL;
+    case 4:
+        return IS(key, "type") ? &e->type : IS(key, "keep") ? &e->keep : NULL;
+    case 6:
+        return IS(key, "worker") ? &e->worker : NULL;
+    default:
+        return NULL;
+    }
 }
 
 static enum drop_reason take_pair(struct unpack *u, struct envelope *e, bool is_last)
 {
-    struct value key;
-    enum drop_reason why = unpack_key(u, &key, 1);
+    struct value key = {.kind = VALUE_NIL}, unknown;
+    enum drop_reason why = unpack_whole(u, &key, LEVEL_OF_VALUES);
     if (why)
         return why;
-    struct member *m = unpack_find(e->members, KEYS, &key);
-    if (is_last && m == &e->members[KEY_DATA])
-        return take_rest(u, m);
-    const uint8_t *start = u->at;
-    why = unpack_skip(u, LEVEL_OF_VALUES);
-    if (m)
-        m->value = span_of(start, (size_t)(u->at - start));
-    return why;
+    struct span name = value_text(&key);
+    if (name.len == 4 && IS(name, "data"))
+        return take_data(u, e, is_last);
+    struct value *v = find(e, name);
+    e->has_type |= v == &e->type;
+    return unpack_whole(u, v ? v : &unknown, LEVEL_OF_VALUES);
 }
 
 static enum drop_reason take_pairs(struct unpack *u, struct envelope *e, uint32_t count)
@@ -71,60 +86,53 @@ static enum drop_reason take_pairs(struct unpack *u, struct envelope *e, uint32_
 
 /* What the values mean */
 
-static enum drop_reason read_type(struct span raw, struct event *event)
+static enum drop_reason read_type(const struct value *v, struct event *event)
 {
-    if (raw.len == 0)
-        return DROP_NO_TYPE;
-    struct value v = unpack_one(raw);
-    if (v.kind == VALUE_STR) {
-        event->type = v.bytes;
+    if (v->kind == VALUE_STR) {
+        event->type = v->bytes;
         return DROP_NOTHING;
     }
-    if (v.kind != VALUE_UINT || v.uint > UINT32_MAX)
+    if (v->kind != VALUE_UINT || v->uint > UINT32_MAX)
         return DROP_BAD_TYPE;
     event->is_binary = true;
-    event->code = (uint32_t)v.uint;
+    event->code = (uint32_t)v->uint;
     return DROP_NOTHING;
 }
 
-static enum drop_reason read_sid(struct span raw, struct event *event)
+static enum drop_reason read_sid(const struct value *v, struct event *event)
 {
-    struct value v = unpack_one(raw);
-    if (v.kind == VALUE_NIL) {
+    if (v->kind == VALUE_NIL) {
         event->to = TO_ALL;
         return DROP_NOTHING;
     }
-    if (v.kind != VALUE_STR)
+    if (v->kind != VALUE_STR)
         return DROP_BAD_SID;
-    if (v.bytes.len == 0) {
+    if (v->bytes.len == 0) {
         event->to = TO_NOBODY;
         return DROP_NOTHING;
     }
     event->to = TO_SESSION;
-    event->sid = v.bytes;
-    return sid_is_valid(v.bytes) ? DROP_NOTHING : DROP_BAD_SID;
+    event->sid = v->bytes;
+    return sid_is_valid(v->bytes) ? DROP_NOTHING : DROP_BAD_SID;
 }
 
-static enum drop_reason read_worker(struct span raw, struct event *event)
+static enum drop_reason read_worker(const struct value *v, struct event *event)
 {
-    struct value v = unpack_one(raw);
-    if (v.kind == VALUE_STR)
-        event->worker = v.bytes;
-    return v.kind == VALUE_STR || v.kind == VALUE_NIL ? DROP_NOTHING : DROP_BAD_ENVELOPE;
+    event->worker = value_text(v);
+    return v->kind == VALUE_STR || v->kind == VALUE_NIL ? DROP_NOTHING : DROP_BAD_ENVELOPE;
 }
 
-static enum drop_reason read_keep(struct span raw, struct event *event)
+static enum drop_reason read_keep(const struct value *v, struct event *event)
 {
-    struct value v = unpack_one(raw);
-    if (v.kind == VALUE_BOOL)
-        event->keep = v.boolean ? KEEP_ALWAYS : KEEP_NEWEST;
-    return v.kind == VALUE_BOOL || v.kind == VALUE_NIL ? DROP_NOTHING : DROP_BAD_ENVELOPE;
+    if (v->kind == VALUE_BOOL)
+        event->keep = v->boolean ? KEEP_ALWAYS : KEEP_NEWEST;
+    return v->kind == VALUE_BOOL || v->kind == VALUE_NIL ? DROP_NOTHING : DROP_BAD_ENVELOPE;
 }
 
 /* When it was published is of no use here; but it must be a number. */
-static enum drop_reason read_ts(struct span raw)
+static enum drop_reason read_ts(const struct value *v)
 {
-    switch (unpack_one(raw).kind) {
+    switch (v->kind) {
     case VALUE_NIL:
     case VALUE_UINT:
     case VALUE_INT:
@@ -138,21 +146,21 @@ static enum drop_reason read_ts(struct span raw)
 
 static enum drop_reason read_values(const struct envelope *e, struct span channel_sid, struct event *event)
 {
-    event->data = e->members[KEY_DATA].value;
-    enum drop_reason why = read_type(e->members[KEY_TYPE].value, event);
+    event->data = e->data;
+    enum drop_reason why = e->has_type ? read_type(&e->type, event) : DROP_NO_TYPE;
     if (why)
         return why;
     if (channel_sid.len > 0) {
         event->to = TO_SESSION;
         event->sid = channel_sid;
     } else {
-        why = read_sid(e->members[KEY_SID].value, event);
+        why = read_sid(&e->sid, event);
     }
     if (!why)
-        why = read_worker(e->members[KEY_WORKER].value, event);
+        why = read_worker(&e->worker, event);
     if (!why)
-        why = read_keep(e->members[KEY_KEEP].value, event);
-    return why ? why : read_ts(e->members[KEY_TS].value);
+        why = read_keep(&e->keep, event);
+    return why ? why : read_ts(&e->ts);
 }
 
 enum drop_reason envelope_decode(struct span message, struct span channel_sid, struct event *event)
@@ -167,7 +175,7 @@ enum drop_reason envelope_decode(struct span message, struct span channel_sid, s
         return why;
     if (map.kind != VALUE_MAP)
         return DROP_NOT_A_MAP;
-    struct envelope e = empty;
+    struct envelope e = {0};
     why = take_pairs(&u, &e, map.count);
     return why ? why : read_values(&e, channel_sid, event);
 }

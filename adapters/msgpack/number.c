@@ -16,16 +16,25 @@ struct decimal {
     int point;
 };
 
+/* "00" to "99" */
+static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                            "8081828384858687888990919293949596979899";
+
 size_t number_unsigned(uint8_t *to, uint64_t n)
 {
-    uint8_t reversed[20];
-    size_t count = 0;
-    do
-        reversed[count++] = (uint8_t)('0' + n % 10);
-    while ((n /= 10) > 0);
-    for (size_t i = 0; i < count; i++)
-        to[i] = reversed[count - 1 - i];
-    return count;
+    if (n < 100) {
+        size_t is_one = n < 10; /* digit: then the zero before it is left out */
+        memcpy(to, pairs + 2 * n + is_one, 2);
+        return 2 - is_one;
+    }
+    uint8_t digits[20], *end = digits + sizeof digits, *at = end;
+    for (; n >= 10; n /= 100)
+        memcpy(at -= 2, pairs + n % 100 * 2, 2);
+    if (n > 0)
+        *--at = (uint8_t)('0' + n);
+    memcpy(to, at, (size_t)(end - at));
+    return (size_t)(end - at);
 }
 
 size_t number_signed(uint8_t *to, int64_t n)
@@ -188,18 +197,18 @@ static uint8_t *put_short(uint8_t *to, double v)
 {
     if (v >= SHORT_BELOW)
         return NULL;
-    uint64_t n = (uint64_t)v;
-    if ((double)n == v)
-        return put_whole(to, n);
+    int64_t whole = (int64_t)v; /* cheaper than unsigned */
+    if ((double)whole == v)
+        return put_whole(to, (uint64_t)whole);
     if (v < SHORT_FROM)
         return NULL;
     for (int k = 1; k < SHORT_POWERS; k++) {
         double scaled = v * powers_of_ten[k] + 0.5;
         if (scaled >= SHORT_BELOW)
             return NULL;
-        n = (uint64_t)scaled;
+        int64_t n = (int64_t)scaled;
         if ((double)n / powers_of_ten[k] == v)
-            return put_scaled(to, n, k);
+            return put_scaled(to, (uint64_t)n, k);
     }
     return NULL;
 }

@@ -11,13 +11,11 @@ static void use_scratch(struct out *o)
 
 static void use_builder(struct out *o, size_t n)
 {
-    if (!frame_builder_reserve(o->builder, n)) {
+    o->start = o->at = frame_builder_reserve(o->builder, n);
+    if (!o->start)
         use_scratch(o);
-        return;
-    }
-    size_t room = o->builder->cap - o->builder->len;
-    o->start = o->at = frame_builder_reserve(o->builder, room);
-    o->end = o->start + room;
+    else
+        o->end = o->start + (o->builder->cap - o->builder->len);
 }
 
 void out_init(struct out *o, struct frame_builder *builder)
@@ -48,10 +46,7 @@ uint8_t *out_grow(struct out *o, uint8_t *at, size_t n)
 
 uint8_t *out_span(struct out *o, uint8_t *at, struct span s)
 {
-    if (!out_is_wanted(o) || s.len == 0)
-        return at;
-    at = out_room(o, at, s.len);
-    if (!out_is_wanted(o))
+    if (s.len == 0 || !out_has_room(o, &at, s.len))
         return at;
     memcpy(at, s.bytes, s.len);
     return at + s.len;

@@ -4,7 +4,7 @@
  *           written     room, reserved
  *
  * Output that nobody wants, or for which memory has run out, is written into a scratch area over and over: so
- * a writer need not ask. Small pieces only; what may be long asks out_is_wanted(). */
+ * a writer need not ask. Small pieces only; what may be long asks out_has_room(). */
 #ifndef MSGPACK_OUT_H
 #define MSGPACK_OUT_H
 
@@ -17,7 +17,7 @@ struct out {
     uint8_t *at; /* while nobody writes */
     uint8_t *end;
     struct frame_builder *builder; /* NULL: output is discarded */
-    uint8_t scratch[OUT_SMALL];
+    uint8_t scratch[4 * OUT_SMALL];
 };
 
 /* builder: begun by the caller, who also finishes or aborts it; or NULL. */
@@ -38,11 +38,19 @@ static inline bool out_is_wanted(const struct out *o)
  * register from one to the next: at = out_byte(o, at, ':'). The outermost one begins with out->at and leaves
  * the last place there. */
 
-/* Where n more bytes have room. n is at most OUT_SMALL, unless out_is_wanted(); after a larger one ask again:
- * memory may have run out, and then there is no more than OUT_SMALL. */
+/* Where n more bytes have room: at most OUT_SMALL. */
 static inline uint8_t *out_room(struct out *o, uint8_t *at, size_t n)
 {
     return (size_t)(o->end - at) < n ? out_grow(o, at, n) : at;
+}
+
+/* Makes room at *at for n bytes, however many. False: nobody wants them. */
+static inline bool out_has_room(struct out *o, uint8_t **at, size_t n)
+{
+    if ((size_t)(o->end - *at) >= n)
+        return true;
+    *at = out_grow(o, *at, n);
+    return out_is_wanted(o);
 }
 
 static inline uint8_t *out_byte(struct out *o, uint8_t *at, char c)

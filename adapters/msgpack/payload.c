@@ -9,10 +9,10 @@
 enum { CODE_PREVIEW = 1, CODE_UNENCODED = 2, CODE_TEXT = 3, CODE_PREVIEW_WITH_METADATA = 4 };
 enum { IMAGE_JPEG = 1, IMAGE_PNG = 2 };
 
-/* Without nil: as relay/event.h wants its values. */
+/* A value as it stands, without nil: as relay/event.h wants it. */
 static struct span unless_nil(struct span raw)
 {
-    return unpack_one(raw).kind == VALUE_NIL ? SPAN_NONE : raw;
+    return raw.len == 1 && raw.bytes[0] == UNPACK_NIL ? SPAN_NONE : raw;
 }
 
 static enum drop_reason at_end(const struct unpack *u)
@@ -21,6 +21,12 @@ static enum drop_reason at_end(const struct unpack *u)
 }
 
 /* Text */
+
+static bool is_blocked(struct span exception_type)
+{
+    struct value v = unpack_one(exception_type);
+    return span_is(value_text(&v), "ExecutionBlocked");
+}
 
 static enum drop_reason transcode_data_map(struct unpack *u, struct out *o, uint32_t count,
                                            struct event *event)
@@ -34,8 +40,7 @@ static enum drop_reason transcode_data_map(struct unpack *u, struct out *o, uint
     event->prompt = unless_nil(members[0].value);
     event->node = unless_nil(members[1].value);
     event->display_node = unless_nil(members[2].value);
-    struct value exception = unpack_one(members[3].value);
-    event->is_blocked = exception.kind == VALUE_STR && span_is(exception.bytes, "ExecutionBlocked");
+    event->is_blocked = members[3].value.len > 0 && is_blocked(members[3].value);
     return why;
 }
 
@@ -291,9 +296,10 @@ enum drop_reason payload_binary(struct event *event, struct frame_builder *build
     return why ? why : at_end(&u);
 }
 
-/* Text grows by its punctuation, a quarter or so in recorded traffic. */
+/* Text grows by its punctuation, a quarter or so in recorded traffic. The rest is for what is around it, and for the
+ * room that writers ask for. */
 size_t payload_expected_bytes(const struct event *event)
 {
     size_t n = event->data.len;
-    return event->is_binary ? n + 64 : n + n / 4 + event->type.len + 64;
+    return event->is_binary ? n + 64 : n + n / 4 + event->type.len + 128;
 }

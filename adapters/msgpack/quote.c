@@ -1,53 +1,7 @@
 #include "adapters/msgpack/quote.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
+#include "adapters/msgpack/plain.h"
 #include "relay/utf8.h"
-
-static bool is_plain(uint8_t c)
-{
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
-size_t quote_plain_bytewise(uint8_t *to, struct span text)
-{
-    size_t i = 0;
-    for (; i < text.len && is_plain(text.bytes[i]); i++)
-        to[i] = text.bytes[i];
-    return i;
-}
-
-#ifdef __SSE2__
-/* Sixteen bytes at a time. As signed numbers those from 0x80 are negative: one comparison finds them and the
- * control characters. What is read behind the text is masked out, what is written behind it is overwritten
- * later. */
-size_t quote_plain(uint8_t *to, struct span text, const uint8_t *readable_end)
-{
-    const __m128i space = _mm_set1_epi8(' '), quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
-    size_t i = 0;
-    for (; i < text.len && readable_end - (text.bytes + i) >= 16; i += 16) {
-        __m128i chunk = _mm_loadu_si128((const __m128i *)(text.bytes + i));
-        __m128i special =
-            _mm_or_si128(_mm_cmplt_epi8(chunk, space),
-                         _mm_or_si128(_mm_cmpeq_epi8(chunk, quote), _mm_cmpeq_epi8(chunk, backslash)));
-        unsigned found = (unsigned)_mm_movemask_epi8(special);
-        _mm_storeu_si128((__m128i *)(to + i), chunk);
-        if (text.len - i < 16)
-            found |= 1U << (text.len - i); /* the end counts as found */
-        if (found)
-            return i + (size_t)__builtin_ctz(found);
-    }
-    return i >= text.len ? text.len : i + quote_plain_bytewise(to + i, span_of(text.bytes + i, text.len - i));
-}
-#else
-size_t quote_plain(uint8_t *to, struct span text, const uint8_t *readable_end)
-{
-    (void)readable_end;
-    return quote_plain_bytewise(to, text);
-}
-#endif
 
 static uint8_t *put_escape(struct out *o, uint8_t *at, uint8_t c)
 {
@@ -64,48 +18,73 @@ static uint8_t *put_escape(struct out *o, uint8_t *at, uint8_t c)
     return at + 6;
 }
 
-/* Writes one character that is not plain and takes it from the text. */
-static uint8_t *put_special(struct out *o, uint8_t *at, struct span *text)
+#define WIDE_MAX 4 /* bytes of a character */
+
+/* A character that is not ASCII, or what stands for one that is not well-formed; takes it from the text. */
+static uint8_t *put_wide(struct out *o, uint8_t *at, struct span *text)
 {
     struct span s = *text;
-    if (s.bytes[0] < 0x80) {
-        *text = span_of(s.bytes + 1, s.len - 1);
-        return put_escape(o, at, s.bytes[0]);
-    }
     int n = utf8_next(s);
     size_t len = n < 0 ? (size_t)-n : (size_t)n;
     *text = span_of(s.bytes + len, s.len - len);
-    return n < 0 ? out_literal(o, at, "\xef\xbf\xbd") : out_small(o, at, (const char *)s.bytes, len);
+    if (n < 0)
+        return out_literal(o, at, "\xef\xbf\xbd");
+    at = out_room(o, at, WIDE_MAX);
+    if (s.len >= WIDE_MAX)
+        memcpy(at, s.bytes, WIDE_MAX); /* cheaper than just as many as it has */
+    else
+        memcpy(at, s.bytes, len);
+    return at + len;
 }
 
-/* Text that begins with a character that is not plain. */
-static uint8_t *put_mixed(struct out *o, uint8_t *at, struct span text, const uint8_t *readable_end)
+/* Text that begins with a character that is not plain: takes it, and those like it that follow. */
+static uint8_t *put_special(struct out *o, uint8_t *at, struct span *text)
 {
-    while (text.len > 0) {
-        at = put_special(o, at, &text);
-        at = out_room(o, at, text.len + QUOTE_SLACK);
-        if (!out_is_wanted(o)) /* memory has run out just now */
-            break;
-        size_t n = quote_plain(at, text, readable_end);
-        at += n;
-        text = span_of(text.bytes + n, text.len - n);
+    if (text->bytes[0] < 0x80) {
+        at = put_escape(o, at, text->bytes[0]);
+        *text = span_of(text->bytes + 1, text->len - 1);
+        return at;
     }
+    while (text->len > 0 && text->bytes[0] >= 0x80)
+        at = put_wide(o, at, text);
     return at;
+}
+
+/* Copies the plain bytes that a text begins with and returns how many they are. It may write PLAIN_STEP bytes more. */
+static size_t copy_plain(uint8_t *to, struct span text, const uint8_t *readable_end)
+{
+    size_t at = 0, n;
+    for (; text.len - at >= PLAIN_STEP; at += PLAIN_STEP) {
+        n = plain_copy(to + at, text.bytes + at);
+        if (n < PLAIN_STEP)
+            return at + n;
+    }
+    size_t left = text.len - at;
+    if (left == 0)
+        return at;
+    size_t readable = (size_t)(readable_end - (text.bytes + at));
+    n = readable >= PLAIN_STEP ? plain_copy(to + at, text.bytes + at)
+                               : plain_copy_last(to + at, text.bytes + at, readable);
+    return at + (n < left ? n : left);
 }
 
 uint8_t *quote_text(struct out *o, uint8_t *at, struct span text, const uint8_t *readable_end)
 {
-    if (!out_is_wanted(o))
-        return at;
-    at = out_room(o, at, text.len + QUOTE_SLACK + 2);
-    if (!out_is_wanted(o))
+    if (!out_has_room(o, &at, 1 + text.len + PLAIN_STEP))
         return at;
     *at++ = '"';
-    size_t n = quote_plain(at, text, readable_end);
-    at += n;
-    if (n < text.len)
-        at = put_mixed(o, at, span_of(text.bytes + n, text.len - n), readable_end);
-    return out_byte(o, at, '"');
+    for (;;) {
+        size_t n = copy_plain(at, text, readable_end);
+        at += n;
+        if (n == text.len)
+            break;
+        text = span_of(text.bytes + n, text.len - n);
+        at = put_special(o, at, &text);
+        if (!out_has_room(o, &at, text.len + PLAIN_STEP))
+            return at;
+    }
+    *at++ = '"'; /* of the room behind the text */
+    return at;
 }
 
 static void put_base64(uint8_t *to, const uint8_t *from, size_t n)
@@ -122,10 +101,7 @@ static void put_base64(uint8_t *to, const uint8_t *from, size_t n)
 
 uint8_t *quote_base64(struct out *o, uint8_t *at, struct span bytes)
 {
-    if (!out_is_wanted(o))
-        return at;
-    at = out_room(o, at, (bytes.len + 2) / 3 * 4 + 2);
-    if (!out_is_wanted(o))
+    if (!out_has_room(o, &at, (bytes.len + 2) / 3 * 4 + 2))
         return at;
     *at++ = '"';
     for (size_t i = 0; i < bytes.len; i += 3, at += 4)

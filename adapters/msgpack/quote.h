@@ -12,11 +12,4 @@ uint8_t *quote_text(struct out *o, uint8_t *at, struct span text, const uint8_t 
 /* Writes bytes as base64 (RFC 4648, section 4, with padding) in quotes. */
 uint8_t *quote_base64(struct out *o, uint8_t *at, struct span bytes);
 
-/* Copies the plain bytes that a text begins with (ASCII that needs no escape) and returns how many they are.
- * It may write up to QUOTE_SLACK bytes more than the text has. The two do the same; quote_plain() is the
- * faster where there is SSE2. */
-#define QUOTE_SLACK 16
-size_t quote_plain(uint8_t *to, struct span text, const uint8_t *readable_end);
-size_t quote_plain_bytewise(uint8_t *to, struct span text);
-
 #endif

@@ -1,64 +1,30 @@
 #include "adapters/msgpack/unpack.h"
 
+#include <endian.h>
+
 #include "adapters/msgpack/codec.h"
 
-/* How a byte from 0xc0 to 0xdf begins a value: its kind, how many bytes of big-endian argument follow it, and
- * for a fixext, whose length is not among them, that length. */
-struct form {
-    uint8_t kind; /* enum value_kind, or one of the two below */
-    uint8_t width;
-    uint8_t fixed;
-};
-
-enum { FORM_SIGNED = VALUE_MAP + 1, FORM_INVALID };
-
-static const struct form forms[32] = {
-    {VALUE_NIL, 0, 0},   {FORM_INVALID, 0, 0}, {VALUE_BOOL, 0, 0},    {VALUE_BOOL, 0, 0},    /* c0 */
-    {VALUE_BIN, 1, 0},   {VALUE_BIN, 2, 0},    {VALUE_BIN, 4, 0},     {VALUE_EXT, 1, 0},     /* c4 */
-    {VALUE_EXT, 2, 0},   {VALUE_EXT, 4, 0},    {VALUE_FLOAT32, 4, 0}, {VALUE_FLOAT64, 8, 0}, /* c8 */
-    {VALUE_UINT, 1, 0},  {VALUE_UINT, 2, 0},   {VALUE_UINT, 4, 0},    {VALUE_UINT, 8, 0},    /* cc */
-    {FORM_SIGNED, 1, 0}, {FORM_SIGNED, 2, 0},  {FORM_SIGNED, 4, 0},   {FORM_SIGNED, 8, 0},   /* d0 */
-    {VALUE_EXT, 0, 1},   {VALUE_EXT, 0, 2},    {VALUE_EXT, 0, 4},     {VALUE_EXT, 0, 8},     /* d4 */
-    {VALUE_EXT, 0, 16},  {VALUE_STR, 1, 0},    {VALUE_STR, 2, 0},     {VALUE_STR, 4, 0},     /* d8 */
-    {VALUE_ARRAY, 2, 0}, {VALUE_ARRAY, 4, 0},  {VALUE_MAP, 2, 0},     {VALUE_MAP, 4, 0},     /* dc */
-};
-
-static uint32_t big_endian_4(const uint8_t *p)
+/* A big-endian number of so many bytes, at most eight. */
+static inline bool take_number(struct unpack *u, unsigned width, uint64_t *n)
 {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-/* One case for each width: compilers make a single load of each. */
-static uint64_t big_endian(const uint8_t *p, unsigned width)
-{
-    switch (width) {
-    case 0:
-        return 0;
-    case 1:
-        return p[0];
-    case 2:
-        return (uint64_t)p[0] << 8 | p[1];
-    case 4:
-        return big_endian_4(p);
-    default:
-        return (uint64_t)big_endian_4(p) << 32 | big_endian_4(p + 4);
+    size_t left = unpack_left(u);
+    if (left < width)
+        return false;
+    *n = 0;
+    if (left >= sizeof *n) {
+        memcpy(n, u->at, sizeof *n);
+        *n = be64toh(*n) >> (64 - 8 * width);
+    } else {
+        for (unsigned i = 0; i < width; i++)
+            *n = *n << 8 | u->at[i];
     }
+    u->at += width;
+    return true;
 }
 
-static void set_signed(struct value *v, uint64_t bits, unsigned width)
+static enum drop_reason take_bytes(struct unpack *u, struct value *v, enum value_kind kind, uint64_t len)
 {
-    unsigned unused = 64 - 8 * width;
-    v->sint = (int64_t)(bits << unused) >> unused; /* gcc and clang: an arithmetic shift */
-    v->kind = v->sint < 0 ? VALUE_INT : VALUE_UINT;
-}
-
-static void set_float32(struct value *v, uint32_t bits)
-{
-    memcpy(&v->float32, &bits, sizeof bits);
-}
-
-static enum drop_reason take_bytes(struct unpack *u, struct value *v, uint64_t len)
-{
+    v->kind = kind;
     if (len > unpack_left(u))
         return DROP_TRUNCATED;
     v->bytes = span_of(u->at, (size_t)len);
@@ -71,7 +37,7 @@ static enum drop_reason take_ext(struct unpack *u, struct value *v, uint64_t len
     if (unpack_left(u) == 0)
         return DROP_TRUNCATED;
     v->ext_type = (int8_t)*u->at++;
-    return take_bytes(u, v, len);
+    return take_bytes(u, v, VALUE_EXT, len);
 }
 
 static enum drop_reason take_count(struct unpack *u, struct value *v, enum value_kind kind, uint64_t count)
@@ -81,50 +47,77 @@ static enum drop_reason take_count(struct unpack *u, struct value *v, enum value
     return (kind == VALUE_MAP ? 2 * count : count) > unpack_left(u) ? DROP_TRUNCATED : DROP_NOTHING;
 }
 
-/* The value of a form, once its argument has been read. */
-static enum drop_reason take_form(struct unpack *u, struct value *v, const struct form *form,
-                                  uint64_t argument)
+static void set_signed(struct value *v, uint64_t bits, unsigned width)
 {
-    v->kind = form->kind;
-    switch (form->kind) {
-    case VALUE_UINT:
-    case VALUE_FLOAT64: /* the same eight bytes */
-        v->uint = argument;
-        return DROP_NOTHING;
-    case FORM_SIGNED:
-        set_signed(v, argument, form->width);
-        return DROP_NOTHING;
-    case VALUE_FLOAT32:
-        set_float32(v, (uint32_t)argument);
-        return DROP_NOTHING;
-    case VALUE_STR:
-    case VALUE_BIN:
-        return take_bytes(u, v, argument);
-    case VALUE_EXT:
-        return take_ext(u, v, argument + form->fixed);
+    unsigned unused = 64 - 8 * width;
+    v->sint = (int64_t)(bits << unused) >> unused; /* gcc and clang: an arithmetic shift */
+    v->kind = v->sint < 0 ? VALUE_INT : VALUE_UINT;
+}
+
+static void set_float32(struct value *v, uint32_t bits)
+{
+    v->kind = VALUE_FLOAT32;
+    memcpy(&v->float32, &bits, sizeof bits);
+}
+
+/* How many bytes follow a first byte from 0xc0, of a length or a number. */
+static const uint8_t widths[32] = {0, 0, 0, 0, 1, 2, 4, 1, 2, 4, 4, 8, 1, 2, 4, 8,
+                                   1, 2, 4, 8, 0, 0, 0, 0, 0, 1, 2, 4, 2, 4, 2, 4};
+
+/* From 0xd4: ext of a fixed length, str, array, map. `n` is the number behind the first byte. */
+static enum drop_reason take_sized(struct unpack *u, struct value *v, uint8_t first, uint64_t n)
+{
+    switch (first) {
+    case 0xd9:
+    case 0xda:
+    case 0xdb:
+        return take_bytes(u, v, VALUE_STR, n);
+    case 0xdc:
+    case 0xdd:
+        return take_count(u, v, VALUE_ARRAY, n);
+    case 0xde:
+    case 0xdf:
+        return take_count(u, v, VALUE_MAP, n);
     default:
-        return take_count(u, v, form->kind, argument);
+        return take_ext(u, v, 1U << (first - 0xd4));
     }
 }
 
+/* From 0xca to 0xd3. */
+static enum drop_reason take_numeric(struct value *v, uint8_t first, uint64_t n)
+{
+    if (first >= 0xd0) {
+        set_signed(v, n, widths[first - 0xc0]);
+    } else if (first == 0xca) {
+        set_float32(v, (uint32_t)n);
+    } else {
+        v->kind = first == 0xcb ? VALUE_FLOAT64 : VALUE_UINT;
+        v->uint = n; /* of a float the same eight bytes */
+    }
+    return DROP_NOTHING;
+}
+
+/* The value that a byte from 0xc0 begins. */
 static enum drop_reason take_long(struct unpack *u, struct value *v, uint8_t first)
 {
-    const struct form *form = &forms[first - 0xc0];
-    if (form->kind == FORM_INVALID)
-        return DROP_MALFORMED;
-    if (form->kind <= VALUE_BOOL) {
-        v->kind = form->kind;
-        v->boolean = first & 1;
-        return DROP_NOTHING;
-    }
-    if (form->width > unpack_left(u))
+    unsigned width = widths[first - 0xc0];
+    uint64_t n = 0;
+    if (width > 0 && !take_number(u, width, &n))
         return DROP_TRUNCATED;
-    uint64_t argument = big_endian(u->at, form->width);
-    u->at += form->width;
-    return take_form(u, v, form, argument);
+    if (first >= 0xd4)
+        return take_sized(u, v, first, n);
+    if (first >= 0xca)
+        return take_numeric(v, first, n);
+    if (first >= 0xc7)
+        return take_ext(u, v, n);
+    if (first >= 0xc4)
+        return take_bytes(u, v, VALUE_BIN, n);
+    v->kind = first == 0xc0 ? VALUE_NIL : VALUE_BOOL;
+    v->boolean = first == 0xc3;
+    return first == 0xc1 ? DROP_MALFORMED : DROP_NOTHING;
 }
 
-enum drop_reason unpack_next(struct unpack *u, struct value *v)
+enum drop_reason unpack_any(struct unpack *u, struct value *v)
 {
     if (unpack_left(u) == 0)
         return DROP_TRUNCATED;
@@ -133,14 +126,11 @@ enum drop_reason unpack_next(struct unpack *u, struct value *v)
         set_signed(v, first, 1);
         return DROP_NOTHING;
     }
-    if (first <= 0x8f)
-        return take_count(u, v, VALUE_MAP, first & 0x0f);
-    if (first <= 0x9f)
-        return take_count(u, v, VALUE_ARRAY, first & 0x0f);
     if (first >= 0xc0)
         return take_long(u, v, first);
-    v->kind = VALUE_STR;
-    return take_bytes(u, v, first & 0x1f);
+    if (first >= 0xa0)
+        return take_bytes(u, v, VALUE_STR, first & 0x1f);
+    return take_count(u, v, first >= 0x90 ? VALUE_ARRAY : VALUE_MAP, first & 0x0f);
 }
 
 enum drop_reason unpack_skip(struct unpack *u, int level)
@@ -165,35 +155,15 @@ enum drop_reason unpack_skip(struct unpack *u, int level)
     return DROP_NOTHING;
 }
 
-enum drop_reason unpack_key(struct unpack *u, struct value *key, int level)
-{
-    const uint8_t *start = u->at;
-    enum drop_reason why = unpack_next(u, key);
-    if (why || !value_is_container(key))
-        return why;
-    u->at = start;
-    return unpack_skip(u, level + 1);
-}
-
-struct member *unpack_find(struct member *members, size_t count, const struct value *key)
-{
-    if (key->kind != VALUE_STR)
-        return NULL;
-    for (size_t i = 0; i < count; i++)
-        if (span_equals(key->bytes, members[i].key))
-            return &members[i];
-    return NULL;
-}
-
 static enum drop_reason next_member(struct unpack *u, int level, struct member *members, size_t count)
 {
     struct value key = {.kind = VALUE_NIL}; /* gcc cannot see that a str has bytes */
-    enum drop_reason why = unpack_key(u, &key, level);
+    enum drop_reason why = unpack_whole(u, &key, level + 1);
     if (why)
         return why;
     const uint8_t *start = u->at;
     why = unpack_skip(u, level + 1);
-    struct member *m = unpack_find(members, count, &key);
+    struct member *m = unpack_find(members, count, value_text(&key));
     if (m)
         m->value = span_of(start, (size_t)(u->at - start));
     return why;

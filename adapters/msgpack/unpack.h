@@ -9,6 +9,9 @@
 #include "relay/metrics.h"
 #include "relay/span.h"
 
+#define UNPACK_NIL   0xc0 /* as it stands */
+#define UNPACK_SHORT 0xa0 /* begins a str of less than 32 bytes, with its length added */
+
 enum value_kind {
     VALUE_NIL,
     VALUE_BOOL,
@@ -58,33 +61,49 @@ static inline bool value_is_container(const struct value *v)
     return v->kind >= VALUE_ARRAY;
 }
 
-/* Reads one value. DROP_NOTHING; DROP_TRUNCATED when the bytes, or as many as a container needs at the least,
- * end before it does; DROP_MALFORMED for the one byte that begins nothing. */
-enum drop_reason unpack_next(struct unpack *u, struct value *v) __attribute__((warn_unused_result));
-
-/* The short way for what most of every event is: takes a str of less than 32 bytes from *at, if one is there.
- */
-static inline bool unpack_short_str(const uint8_t **at, const uint8_t *end, struct span *str)
+static inline struct span value_text(const struct value *v)
 {
-    size_t left = (size_t)(end - *at);
-    if (left == 0 || (**at & 0xe0) != 0xa0)
+    return v->kind == VALUE_STR ? v->bytes : SPAN_NONE;
+}
+
+/* Takes a str of less than 32 bytes, which most values are, if one is there. */
+static inline bool unpack_short(struct unpack *u, struct value *v)
+{
+    size_t left = unpack_left(u);
+    if (left == 0)
         return false;
-    size_t n = **at & 0x1f;
-    if (left <= n)
+    size_t n = (size_t)*u->at - UNPACK_SHORT;
+    if (n >= 32 || n >= left)
         return false;
-    *str = span_of(*at + 1, n);
-    *at += 1 + n;
+    v->kind = VALUE_STR;
+    v->bytes = span_of(u->at + 1, n);
+    u->at += 1 + n;
     return true;
+}
+
+enum drop_reason unpack_any(struct unpack *u, struct value *v) __attribute__((warn_unused_result));
+
+/* Reads one value. DROP_NOTHING; DROP_TRUNCATED when the bytes, or as many as a container needs at the least,
+ * end before it does; DROP_MALFORMED for the one byte that begins nothing. unpack_any() does the same. */
+static inline enum drop_reason unpack_next(struct unpack *u, struct value *v)
+{
+    return unpack_short(u, v) ? DROP_NOTHING : unpack_any(u, v);
 }
 
 /* Steps over one value with all that is in it, checking it. `level` is the value's own, should it be a
  * container (the event's map is level 1): deeper than CODEC_DEPTH_MAX is DROP_TOO_DEEP. */
 enum drop_reason unpack_skip(struct unpack *u, int level) __attribute__((warn_unused_result));
 
-/* Reads the key of a member of a map that stands on `level`. A key that is a container is stepped over whole;
- * then its header is the key. */
-enum drop_reason unpack_key(struct unpack *u, struct value *key, int level)
-    __attribute__((warn_unused_result));
+/* Reads one value whole. Of a container, which is stepped over like unpack_skip() does, *v is the header. */
+static inline enum drop_reason unpack_whole(struct unpack *u, struct value *v, int level)
+{
+    const uint8_t *start = u->at;
+    enum drop_reason why = unpack_next(u, v);
+    if (why || !value_is_container(v))
+        return why;
+    u->at = start;
+    return unpack_skip(u, level);
+}
 
 /* A member of a map that a reader wants, by its key, a str. */
 struct member {
@@ -93,8 +112,14 @@ struct member {
         value; /* the value as it stands; empty until it was found. Of several the last counts, as in JSON */
 };
 
-/* The member that this key names, or NULL. */
-struct member *unpack_find(struct member *members, size_t count, const struct value *key);
+/* The member that has this key, or NULL. A key that is no str is empty here: no member has that name. */
+static inline struct member *unpack_find(struct member *members, size_t count, struct span key)
+{
+    for (struct member *m = members; m < members + count; m++)
+        if (span_equals(m->key, key))
+            return m;
+    return NULL;
+}
 
 /* Reads a span that is to hold exactly one map, which stands on `level`. DROP_BAD_DATA: it is none;
  * DROP_TRAILING: something follows; or what unpack_skip() finds. */

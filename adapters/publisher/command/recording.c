@@ -179,7 +179,7 @@ static void rewrite_member(struct rewriter *w)
 {
     struct value key;
     const uint8_t *start = w->from.at;
-    if (unpack_key(&w->from, &key, 0) != DROP_NOTHING)
+    if (unpack_whole(&w->from, &key, 1) != DROP_NOTHING)
         return;
     copy_since(w, start);
     if (key.kind != VALUE_STR || !span_is(key.bytes, "timestamp") ||

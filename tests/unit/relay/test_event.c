@@ -65,6 +65,8 @@ static void effects_follow_from_the_type(void **state)
     assert_int_equal(effect(text_event("execution_error")), EFFECT_ERROR);
     assert_int_equal(effect(text_event("status")), EFFECT_STATUS);
     assert_int_equal(effect(text_event("relay.worker")), EFFECT_WORKER);
+    assert_int_equal(effect(text_event("relay.takeover")), EFFECT_TAKEOVER);
+    assert_int_equal(effect(text_event("relay.left")), EFFECT_LEFT);
     assert_int_equal(effect(text_event("relay.taken")), EFFECT_CONTRACT);
     assert_int_equal(effect(text_event("relay.")), EFFECT_CONTRACT);
 }
