@@ -226,6 +226,34 @@ static int feed_in_place(struct pubsub *p, struct span *in)
     return 0;
 }
 
+/* A bulk string at *at, of which all is there. *at is behind it then. */
+static bool take_bulk(struct span in, size_t *at, struct span *bytes)
+{
+    struct token t;
+    struct span rest = span_of(in.bytes + *at, in.len - *at);
+    int64_t n = rest.len > 0 && rest.bytes[0] == '$' ? read_token(rest, &t) : -EPROTO;
+    if (n < 0 || (size_t)n > rest.len || !t.is_string)
+        return false;
+    *bytes = t.string;
+    *at += (size_t)n;
+    return true;
+}
+
+/* A message that has come whole, as nearly all do, is one step. False: it is anything else, and token by token. */
+static bool feed_message(struct pubsub *p, struct span *in)
+{
+    static const char head[] = "*3\r\n$7\r\nmessage\r\n";
+    size_t at = sizeof head - 1;
+    struct span channel, payload;
+    if (p->left > 0 || p->nested > 0 || in->len < at || memcmp(in->bytes, head, at) != 0)
+        return false;
+    if (!take_bulk(*in, &at, &channel) || channel.len > PUBSUB_CHANNEL_MAX || !take_bulk(*in, &at, &payload))
+        return false;
+    p->user->on_message(p->user, channel, payload);
+    *in = span_of(in->bytes + at, in->len - at);
+    return true;
+}
+
 void pubsub_init(struct pubsub *p, struct pubsub_user *user)
 {
     *p = (struct pubsub){.user = user};
@@ -242,6 +270,9 @@ int pubsub_feed(struct pubsub *p, struct span bytes)
 {
     int error = 0;
     while (bytes.len > 0 && error == 0)
-        error = p->held_len > 0 ? feed_held(p, &bytes) : feed_in_place(p, &bytes);
+        if (p->held_len > 0)
+            error = feed_held(p, &bytes);
+        else if (!feed_message(p, &bytes))
+            error = feed_in_place(p, &bytes);
     return error;
 }
