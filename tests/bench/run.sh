@@ -5,6 +5,7 @@
 #     tests/bench/run.sh list            their names
 #     tests/bench/run.sh NAME...         some of them
 #     tests/bench/run.sh log-cost        what the log in Redis costs the relay: publish.lua beside plain PUBLISH
+#     tests/bench/run.sh model           what planning needs to know, and a site worked out by it: deploy/SIZING.md
 #     tests/bench/run.sh worker-cost     what the extension costs a ComfyUI: on the thread that raises an event, and over a run
 #
 # `--rounds N`, `--json FILE`, `--profile`; `--help` tells more. Installs what is missing, builds a release, prints a table
@@ -49,6 +50,9 @@ case ${1:-} in
     ;;
 list)
     run "$ROOT/tests/bench/bench.py" --list
+    ;;
+model)
+    run "$ROOT/tests/bench/model.py" "${@:2}"
     ;;
 log-cost)
     run "$ROOT/tests/bench/log_cost.py" "${@:2}"
