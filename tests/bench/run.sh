@@ -4,6 +4,7 @@
 #     tests/bench/run.sh                 all rows of the table in tests/bench/README.md
 #     tests/bench/run.sh list            their names
 #     tests/bench/run.sh NAME...         some of them
+#     tests/bench/run.sh peers           the relay beside what people would pick instead: nchan, Node, Go, Python
 #     tests/bench/run.sh log-cost        what the log in Redis costs the relay: publish.lua beside plain PUBLISH
 #     tests/bench/run.sh worker-cost     what the extension costs a ComfyUI: on the thread that raises an event, and over a run
 #
@@ -30,6 +31,7 @@ prepare() {
     case " $* " in
     *" --list "*) return ;;
     *" --profile "*) install_missing perf:linux-perf || return 1 ;;
+    *"/peers.py "*) install_peers ;;
     esac
     export COMFY_RELAY_BENCH="${COMFY_RELAY_BENCH:-$ROOT/build-release}"
     export COMFY_RELAY_BINARY="${COMFY_RELAY_BINARY:-$COMFY_RELAY_BENCH/comfy-relay}"
@@ -49,6 +51,9 @@ case ${1:-} in
     ;;
 list)
     run "$ROOT/tests/bench/bench.py" --list
+    ;;
+peers)
+    run "$ROOT/tests/bench/peers.py" "${@:2}"
     ;;
 log-cost)
     run "$ROOT/tests/bench/log_cost.py" "${@:2}"
