@@ -84,7 +84,7 @@ def nchan(_server):
 
 SIDES = [Side("comfy-relay"), Side("nchan", nchan, {"post": True}), Side("Go", go), Side("Node", node), Side("Python", python)]
 HEADS = {"nchan": "nginx, nchan", "Go": "Go, gorilla", "Node": "Node, ws", "Python": "Python, aiohttp"}
-LACKS = {"nchan": "Redis, MessagePack, a first frame, replay, acknowledgements",
+LACKS = {"nchan": "Redis, MessagePack, a first frame, acknowledgements",
          **dict.fromkeys(("Go", "Node", "Python"), "replay, acknowledgements, limits")}
 
 
