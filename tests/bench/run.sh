@@ -4,6 +4,7 @@
 #     tests/bench/run.sh                 all rows of the table in tests/bench/README.md
 #     tests/bench/run.sh list            their names
 #     tests/bench/run.sh NAME...         some of them
+#     tests/bench/run.sh peers           the relay beside what people would pick instead: nchan, Node, Go, Python
 #     tests/bench/run.sh log-cost        what the log in Redis costs the relay: publish.lua beside plain PUBLISH
 #     tests/bench/run.sh model           what planning needs to know, and a site worked out by it: deploy/SIZING.md
 #     tests/bench/run.sh worker-cost     what the extension costs a ComfyUI: on the thread that raises an event, and over a run
@@ -31,6 +32,7 @@ prepare() {
     case " $* " in
     *" --list "*) return ;;
     *" --profile "*) install_missing perf:linux-perf || return 1 ;;
+    *"/peers.py "*) install_peers ;;
     esac
     export COMFY_RELAY_BENCH="${COMFY_RELAY_BENCH:-$ROOT/build-release}"
     export COMFY_RELAY_BINARY="${COMFY_RELAY_BINARY:-$COMFY_RELAY_BENCH/comfy-relay}"
@@ -50,6 +52,9 @@ case ${1:-} in
     ;;
 list)
     run "$ROOT/tests/bench/bench.py" --list
+    ;;
+peers)
+    run "$ROOT/tests/bench/peers.py" "${@:2}"
     ;;
 model)
     run "$ROOT/tests/bench/model.py" "${@:2}"

@@ -161,8 +161,11 @@ static void work_through(struct client *c, struct tally *tally, const uint8_t *a
     struct incoming in;
     const uint8_t *next = at;
     int64_t now_ns = clock_ns();
-    if (c->state == CLIENT_UPGRADING && (next = read_answer(c, at, end)))
+    if (c->state == CLIENT_UPGRADING && (next = read_answer(c, at, end))) {
         at = next;
+        if (c->is_ungreeted)
+            greet(c, tally, now_ns);
+    }
     while (next && (next = read_frame(at, end, &in))) {
         on_frame(c, tally, &in, now_ns);
         at = next;
@@ -192,5 +195,8 @@ void client_close(struct client *c)
         say_frame(c, CLOSE, (uint8_t[]){0x03, 0xe8}, 2);
     close(c->fd);
     keep_rest(c, NULL, 0);
-    *c = (struct client){.session = c->session, .has_flags = c->has_flags, .is_slow = c->is_slow};
+    *c = (struct client){.session = c->session,
+                         .has_flags = c->has_flags,
+                         .is_slow = c->is_slow,
+                         .is_ungreeted = c->is_ungreeted};
 }

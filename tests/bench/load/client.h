@@ -12,8 +12,9 @@ struct client {
     int fd;
     enum client_state state;
     uint32_t session;
-    bool has_flags; /* it tells them */
-    bool is_slow;   /* it reads nothing after its first frame */
+    bool has_flags;    /* it tells them */
+    bool is_slow;      /* it reads nothing after its first frame */
+    bool is_ungreeted; /* no frame comes before the first event */
     struct progress progress;
     int64_t began_ns;
     uint8_t *rest; /* owned: of a frame that is not complete, or NULL */

@@ -45,7 +45,10 @@ void crowd_init(struct crowd *crowd, const struct crowd_plan *plan)
     crowd->to.sin_port = htons((uint16_t)plan->port);
     crowd->from = own_address();
     crowd->tally.schedule = &crowd->schedule;
-    publisher_open(&crowd->publisher, plan->redis);
+    if (plan->is_posted)
+        publisher_open_http(&crowd->publisher, plan->port);
+    else
+        publisher_open(&crowd->publisher, plan->redis);
     watch(crowd, crowd->publisher.fd, &crowd->publisher);
     if (plan->is_bare)
         open_bare(crowd, plan->redis);
@@ -54,8 +57,10 @@ void crowd_init(struct crowd *crowd, const struct crowd_plan *plan)
     if (!crowd->clients)
         fail("no memory");
     for (uint32_t i = 0; i < crowd->count; i++)
-        crowd->clients[i] = (struct client){
-            .session = i % plan->sessions, .has_flags = plan->has_flags, .is_slow = i < plan->slow};
+        crowd->clients[i] = (struct client){.session = i % plan->sessions,
+                                            .has_flags = plan->has_flags,
+                                            .is_slow = i < plan->slow,
+                                            .is_ungreeted = plan->is_posted};
 }
 
 static void open_next(struct crowd *crowd, uint32_t *opened)

@@ -22,12 +22,13 @@ struct crowd_plan {
     uint32_t sessions, sockets; /* sockets of each session */
     uint32_t slow;              /* of all, the first ones */
     bool has_flags, is_bare;
+    bool is_posted; /* events by HTTP to the port of the clients, who are not greeted */
 };
 
 /* `crowd->schedule` is open. Connects to Redis, and no client yet. */
 void crowd_init(struct crowd *crowd, const struct crowd_plan *plan);
 
-/* Opens all clients, so many at a time, and waits until each has had its first frame. */
+/* Opens all clients, so many at a time, and waits until each has had its first frame, or is connected where none comes. */
 void crowd_open(struct crowd *crowd, uint32_t at_once);
 void crowd_close(struct crowd *crowd);
 

@@ -46,6 +46,11 @@ void publisher_open(struct publisher *p, const char *address)
     *p = (struct publisher){.fd = connect_redis(address)};
 }
 
+void publisher_open_http(struct publisher *p, int port)
+{
+    *p = (struct publisher){.fd = connect_port(port), .is_http = true};
+}
+
 static void append(struct publisher *p, const void *bytes, size_t len)
 {
     if (p->out_len + len > p->out_capacity) {
@@ -58,19 +63,32 @@ static void append(struct publisher *p, const void *bytes, size_t len)
     p->out_len += len;
 }
 
+static int head_of_command(char *to, size_t size, const char *sid, uint32_t len)
+{
+    char channel[64] = "comfy:events";
+    if (sid)
+        snprintf(channel, sizeof channel, "comfy:sid:{%s}", sid);
+    return snprintf(to, size, "*3\r\n$7\r\nPUBLISH\r\n$%zu\r\n%s\r\n$%u\r\n", strlen(channel), channel, len);
+}
+
+static int head_of_request(char *to, size_t size, const char *sid, uint32_t len)
+{
+    return snprintf(to, size, "POST /publish?id=%s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %u\r\n\r\n",
+                    sid ? sid : "everybody", len);
+}
+
 void publisher_add(struct publisher *p, struct schedule *schedule, uint32_t number)
 {
-    char channel[64] = "comfy:events", sid[SID_BYTES + 1], head[128];
+    char sid[SID_BYTES + 1], head[160];
     const struct step *step = schedule_make(schedule, number);
-    if (schedule->events[number].session != ALL_CLIENTS) {
-        schedule_sid(schedule, schedule->events[number].session, sid);
-        snprintf(channel, sizeof channel, "comfy:sid:{%s}", sid);
-    }
-    int n = snprintf(head, sizeof head, "*3\r\n$7\r\nPUBLISH\r\n$%zu\r\n%s\r\n$%u\r\n", strlen(channel),
-                     channel, step->len);
+    uint32_t session = schedule->events[number].session;
+    schedule_sid(schedule, session, sid);
+    int n = (p->is_http ? head_of_request : head_of_command)(head, sizeof head,
+                                                             session == ALL_CLIENTS ? NULL : sid, step->len);
     append(p, head, (size_t)n);
     append(p, step->bytes, step->len);
-    append(p, "\r\n", 2);
+    if (!p->is_http)
+        append(p, "\r\n", 2);
     p->sent++;
 }
 
@@ -78,7 +96,7 @@ void publisher_flush(struct publisher *p)
 {
     ssize_t n = p->out_len > 0 ? send(p->fd, p->out, p->out_len, MSG_DONTWAIT) : 0;
     if (n < 0 && errno != EAGAIN)
-        fail("Redis: %s", strerror(errno));
+        fail("events are not taken: %s", strerror(errno));
     if (n <= 0)
         return;
     p->out_len -= (size_t)n;
@@ -86,18 +104,35 @@ void publisher_flush(struct publisher *p)
 }
 
 /* Each answer is a number on a line. */
+static void count_replies(struct publisher *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        p->answered += buffer[i] == '\n';
+        if (buffer[i] == '-')
+            fail("Redis: %.*s", (int)(n - i), buffer + i);
+    }
+}
+
+/* Of each answer only how it begins is looked at. */
+static void count_answers(struct publisher *p, size_t n)
+{
+    static const char begin[] = "HTTP/1.1 2";
+    const size_t last = strlen(begin) - 1;
+    for (size_t i = 0; i < n; i++) {
+        if (p->matched == last && buffer[i] != '2')
+            fail("an event was refused: %.*s", (int)(n - i), buffer + i);
+        p->answered += p->matched == last;
+        p->matched = p->matched < last && buffer[i] == begin[p->matched] ? p->matched + 1 : buffer[i] == 'H';
+    }
+}
+
 void publisher_on_readable(struct publisher *p)
 {
     ssize_t n;
-    while ((n = recv(p->fd, buffer, sizeof buffer, MSG_DONTWAIT)) > 0) {
-        for (ssize_t i = 0; i < n; i++) {
-            p->answered += buffer[i] == '\n';
-            if (buffer[i] == '-')
-                fail("Redis: %.*s", (int)(n - i), buffer + i);
-        }
-    }
+    while ((n = recv(p->fd, buffer, sizeof buffer, MSG_DONTWAIT)) > 0)
+        (p->is_http ? count_answers : count_replies)(p, (size_t)n);
     if (n == 0)
-        fail("Redis has closed the connection");
+        fail("%s has closed the connection", p->is_http ? "the server" : "Redis");
 }
 
 /* ---- the bare subscriber ---- */

@@ -1,4 +1,4 @@
-/* The worker's side: events to Redis by PUBLISH, in one connection; and a bare subscriber to it. */
+/* The worker's side: events to Redis by PUBLISH, or to a server by POST, in one connection; and a bare subscriber to Redis. */
 #ifndef LOAD_PUBLISHER_H
 #define LOAD_PUBLISHER_H
 
@@ -6,7 +6,9 @@
 
 struct publisher {
     int fd;
-    uint8_t *out; /* owned */
+    bool is_http;
+    size_t matched; /* of an answer by HTTP: so much of what it begins with has come */
+    uint8_t *out;   /* owned */
     size_t out_len, out_capacity;
     uint64_t sent, answered;
 };
@@ -21,7 +23,10 @@ struct bare {
 /* address: a path or HOST:PORT on this machine. The fd is to be watched for reading and writing, edge by edge. */
 void publisher_open(struct publisher *p, const char *address);
 
-/* Appends an event; publisher_flush() sends what is there, as far as Redis takes it. */
+/* Requests one behind the other, without waiting for the answers, to /publish?id=SESSION or ?id=everybody on this machine. */
+void publisher_open_http(struct publisher *p, int port);
+
+/* Appends an event; publisher_flush() sends what is there, as far as it is taken. */
 void publisher_add(struct publisher *p, struct schedule *schedule, uint32_t number);
 void publisher_flush(struct publisher *p);
 

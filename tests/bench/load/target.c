@@ -44,7 +44,7 @@ static int64_t number_behind(const char *text, const char *label)
 }
 
 /* Fields 14 and 15 of stat, counted behind the name, which may hold anything but ends with the last ')'. */
-static void read_ticks(pid_t pid, struct spent *spent)
+static void add_ticks(pid_t pid, struct spent *spent)
 {
     char text[1024];
     unsigned long user, system;
@@ -53,37 +53,70 @@ static void read_ticks(pid_t pid, struct spent *spent)
                &system) != 2)
         fail("no times in /proc/%d/stat", (int)pid);
     int64_t tick_ns = INT64_C(1000000000) / sysconf(_SC_CLK_TCK);
-    spent->user_ns = (int64_t)user * tick_ns;
-    spent->system_ns = (int64_t)system * tick_ns;
+    spent->user_ns += (int64_t)user * tick_ns;
+    spent->system_ns += (int64_t)system * tick_ns;
 }
 
-struct spent target_spent(pid_t pid)
+/* Of all its threads, also of those that have ended. */
+static int64_t cpu_ns(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec t;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+        fail("no process %d: has it ended?", (int)pid);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static void add_spent(pid_t pid, struct spent *spent)
 {
     char text[4096];
-    struct spent spent = {.at_ns = clock_ns()};
-    read_proc(pid, "schedstat", text, sizeof text);
-    spent.cpu_ns = strtoll(text, NULL, 10);
+    spent->cpu_ns += cpu_ns(pid);
     read_proc(pid, "status", text, sizeof text);
-    spent.sleeps = number_behind(text, "\nvoluntary_ctxt_switches:");
-    read_ticks(pid, &spent);
+    spent->sleeps += number_behind(text, "\nvoluntary_ctxt_switches:");
+    add_ticks(pid, spent);
+}
+
+struct spent target_spent(const struct target *target)
+{
+    struct spent spent = {.at_ns = clock_ns()};
+    for (int i = 0; i < target->count; i++)
+        add_spent(target->pids[i], &spent);
     return spent;
 }
 
-int64_t target_memory(pid_t pid)
+/* What processes share counts once: Pss is a page's part for each who has it. */
+int64_t target_memory(const struct target *target)
 {
     char text[4096];
-    read_proc(pid, "smaps_rollup", text, sizeof text);
-    return number_behind(text, "\nAnonymous:") * 1024;
+    int64_t kib = 0;
+    for (int i = 0; i < target->count; i++) {
+        read_proc(target->pids[i], "smaps_rollup", text, sizeof text);
+        kib += number_behind(text, "\nAnonymous:") + number_behind(text, "\nPss_Shmem:");
+    }
+    return kib * 1024;
 }
 
-void target_stop(pid_t pid)
+void target_add(struct target *target, pid_t pid)
 {
-    if (kill(pid, SIGSTOP) != 0)
-        fail("cannot stop %d", (int)pid);
+    if (target->count == TARGET_PIDS)
+        fail("more than %d processes", TARGET_PIDS);
+    target->pids[target->count++] = pid;
 }
 
-void target_go_on(pid_t pid)
+static void send_signal(const struct target *target, int signal)
 {
-    if (kill(pid, SIGCONT) != 0)
-        fail("cannot let %d go on", (int)pid);
+    for (int i = 0; i < target->count; i++) {
+        if (kill(target->pids[i], signal) != 0)
+            fail("cannot send signal %d to %d", signal, (int)target->pids[i]);
+    }
+}
+
+void target_stop(const struct target *target)
+{
+    send_signal(target, SIGSTOP);
+}
+
+void target_go_on(const struct target *target)
+{
+    send_signal(target, SIGCONT);
 }
