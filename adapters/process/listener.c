@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -15,9 +18,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG      4096 /* thousands may reconnect at once; the kernel lowers it to its somaxconn */
-#define ACCEPTS_MAX  64   /* in one turn of the loop */
-#define PAUSE_MS     100  /* when nothing can be accepted, and nothing says when it can */
+#define BACKLOG      4096        /* thousands may reconnect at once; the kernel lowers it to its somaxconn */
+#define ACCEPTS_MAX  64          /* in one turn of the loop */
+#define PAUSE_MS     100         /* when nothing can be accepted, and nothing says when it can */
+#define UNSENT_MAX   (256 << 10) /* bytes that the kernel holds of a connection and has not sent */
 #define SOCKET_FLAGS (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
 #define UNIX_PREFIX  "unix:"
 #define TEXT_SIZE    (sizeof(UNIX_PREFIX) + sizeof(((struct address *)NULL)->name))
@@ -45,6 +49,16 @@ static int bind_and_listen(int fd, const struct sockaddr *address, socklen_t len
     return bind(fd, address, len) < 0 || listen(fd, BACKLOG) < 0 ? -errno : 0;
 }
 
+/* Its connections inherit this. What is written is sent at once. And what the kernel holds for a slow client cannot be
+ * conflated any more: so it takes no more than a few previews ahead of what it can send, instead of megabytes. A
+ * refusal costs only that. */
+static void tune_connections(int fd)
+{
+    int one = 1, unsent = UNSENT_MAX;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+}
+
 /* A socket that listens there, or a negative error code. */
 static int open_resolved(const struct addrinfo *found)
 {
@@ -55,6 +69,7 @@ static int open_resolved(const struct addrinfo *found)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (found->ai_family == AF_INET6) /* so that 0.0.0.0 and [::] can be listened on side by side */
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+    tune_connections(fd);
     int error = bind_and_listen(fd, found->ai_addr, found->ai_addrlen);
     if (error < 0) {
         close(fd);
@@ -258,11 +273,6 @@ const char *listener_address(const struct listener *l)
     return l->text;
 }
 
-bool listener_is_unix(const struct listener *l)
-{
-    return l->kind == ADDRESS_UNIX;
-}
-
 int listener_accept(struct listener *l, union listener_client *client)
 {
     int fd = l->accepted;
@@ -355,6 +365,13 @@ static bool take_next(struct listener *l)
     return true;
 }
 
+/* An accept4() in vain costs as much as ten of these: the kernel makes the new file before it looks into the queue. */
+static bool has_next(const struct listener *l)
+{
+    struct pollfd queue = {.fd = l->fd, .events = POLLIN};
+    return !l->is_closing && poll(&queue, 1, 0) > 0;
+}
+
 /* Callbacks */
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -363,7 +380,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status, (void)events; /* accept4() says what is wrong */
     if (l->reserve < 0)
         l->reserve = open_reserve();
-    for (int i = 0; i < ACCEPTS_MAX && !l->is_closing && take_next(l); i++)
+    for (int i = 0; i < ACCEPTS_MAX && take_next(l) && has_next(l); i++)
         ;
 }
 

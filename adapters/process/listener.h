@@ -40,9 +40,9 @@ const char *listener_strerror(int error);
 
 /* Where it listens: as an address is written, with the port that the system chose. Owned by the listener. */
 const char *listener_address(const struct listener *l);
-bool listener_is_unix(const struct listener *l);
 
-/* Initialises *client, which must stay where it is until it is closed, and accepts into it. 0, or a negative
+/* Initialises *client, which must stay where it is until it is closed, and accepts into it. A TCP connection sends
+ * without delay, and its kernel takes no more than 256 KiB ahead of what it can send. 0, or a negative
  * errno-valued code. In both cases *client is a handle that the caller must uv_close(). */
 int listener_accept(struct listener *l, union listener_client *client) __attribute__((warn_unused_result));
 

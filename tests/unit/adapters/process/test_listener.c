@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -24,6 +25,7 @@ struct fixture {
     struct listener *listener;
     union listener_client client;
     int accept_error;
+    int no_delay, unsent_max; /* of the last TCP connection */
     unsigned connections;
     unsigned failures; /* to accept one */
     int failure;
@@ -56,6 +58,16 @@ static int teardown(void **state)
     return error;
 }
 
+static int tcp_option(const union listener_client *client, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+    uv_os_fd_t fd;
+    if (uv_fileno(&client->handle, &fd) == 0)
+        getsockopt(fd, IPPROTO_TCP, name, &value, &len);
+    return value;
+}
+
 static void on_connection(struct listener *l, void *owner, int error)
 {
     struct fixture *f = owner;
@@ -74,6 +86,8 @@ static void on_connection(struct listener *l, void *owner, int error)
     if (f->refuse || f->close)
         return;
     f->accept_error = listener_accept(l, &f->client);
+    f->no_delay = tcp_option(&f->client, TCP_NODELAY);
+    f->unsent_max = tcp_option(&f->client, TCP_NOTSENT_LOWAT);
     uv_close(&f->client.handle, NULL);
 }
 
@@ -127,7 +141,6 @@ static void port_0_is_told_as_the_real_one(void **state)
     assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
     assert_memory_equal(listener_address(f->listener), "127.0.0.1:", 10);
     assert_string_not_equal(listener_address(f->listener), "127.0.0.1:0");
-    assert_false(listener_is_unix(f->listener));
     int fd = connect_to(f->listener);
     while (f->connections < 1)
         uv_run(&f->loop, UV_RUN_ONCE);
@@ -153,6 +166,18 @@ static void a_taken_port_is_refused(void **state)
     assert_int_equal(open_at(f, listener_address(f->listener), &second), -EADDRINUSE);
 }
 
+static void a_connection_sends_at_once_and_lets_the_kernel_hold_little(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    int fd = connect_to(f->listener);
+    while (f->connections < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(f->no_delay, 1);
+    assert_int_equal(f->unsent_max, 256 << 10);
+    close(fd);
+}
+
 static void an_address_of_another_machine_is_refused(void **state)
 {
     assert_int_equal(open_at(*state, "192.0.2.1:0", &((struct fixture *)*state)->listener), -EADDRNOTAVAIL);
@@ -163,7 +188,7 @@ static void a_unix_socket_accepts_and_takes_its_file_with_it(void **state)
     struct fixture *f = *state;
     struct stat st;
     assert_int_equal(open_path(f, &f->listener), 0);
-    assert_true(listener_is_unix(f->listener));
+    assert_memory_equal(listener_address(f->listener), "unix:", 5);
     int fd = connect_to(f->listener);
     while (f->connections < 1)
         uv_run(&f->loop, UV_RUN_ONCE);
@@ -363,6 +388,7 @@ int main(void)
         TEST(port_0_is_told_as_the_real_one),
         TEST(a_name_is_resolved),
         TEST(a_taken_port_is_refused),
+        TEST(a_connection_sends_at_once_and_lets_the_kernel_hold_little),
         TEST(an_address_of_another_machine_is_refused),
         TEST(a_unix_socket_accepts_and_takes_its_file_with_it),
         TEST(a_live_unix_socket_is_not_replaced),
