@@ -1,10 +1,10 @@
 /* The load of a benchmark, in one thread: clients, a publisher, and what the measured process has spent on them.
  *
- *     load --work WORK --pid PID --port PORT --redis ADDRESS [OPTION...]
+ *     load --work WORK [--pid PID]... --port PORT --redis ADDRESS [OPTION...]
  *
  * WORK is one of
  *     rate      events at a steady pace
- *     backlog   the process is stopped, all is published, the process goes on
+ *     backlog   the processes are stopped, all is published, the processes go on
  *     play      all steps for each session, at the pace they were recorded at
  *     accept    clients that connect, some at a time (--at-once)
  *     idle      clients that connect, stay and go, twice; what memory that takes
@@ -28,7 +28,7 @@
 struct settings {
     struct crowd_plan plan;
     const char *work, *steps, *name;
-    pid_t pid;
+    struct target target;
     uint32_t events, warm, at_once;
     double rate;
     int64_t spread_ns, rest_ns;
@@ -109,10 +109,10 @@ static void publish_paced(uint32_t first)
 static void publish_backlog(uint32_t first)
 {
     begin(first);
-    target_stop(settings.pid);
+    target_stop(&settings.target);
     publish_from(first, false);
     crowd.tally.start_ns = clock_ns();
-    target_go_on(settings.pid);
+    target_go_on(&settings.target);
     publish_from(crowd.schedule.event_count, true);
 }
 
@@ -167,12 +167,11 @@ static void wait_for_go(void)
 
 static void measure(void (*work)(uint32_t first), uint32_t first)
 {
-    struct spent none = {0};
     wait_for_go();
-    struct spent from = settings.pid ? target_spent(settings.pid) : none;
+    struct spent from = target_spent(&settings.target);
     work(first);
     crowd_rest(&crowd, settings.rest_ns);
-    print_spent(from, settings.pid ? target_spent(settings.pid) : none);
+    print_spent(from, target_spent(&settings.target));
 }
 
 /* Events that nobody measures; and what a client that has just come still causes. */
@@ -209,22 +208,22 @@ static void come_and_go(uint32_t count, int64_t *with, int64_t *after)
     crowd.count = count;
     crowd_open(&crowd, SOME_CLIENTS);
     crowd_rest(&crowd, 3 * settings.rest_ns);
-    *with = target_memory(settings.pid);
+    *with = target_memory(&settings.target);
     crowd_close(&crowd);
     crowd_rest(&crowd, 3 * settings.rest_ns);
-    *after = target_memory(settings.pid);
+    *after = target_memory(&settings.target);
     crowd.count = all;
 }
 
 /* As `idle`, but what the first wave of all costs is measured, and its memory with it. */
 static void run_accept(void)
 {
-    int64_t memory[5] = {target_memory(settings.pid)};
+    int64_t memory[5] = {target_memory(&settings.target)};
     measure(work_accept, 0);
-    memory[1] = target_memory(settings.pid);
+    memory[1] = target_memory(&settings.target);
     crowd_close(&crowd);
     crowd_rest(&crowd, 3 * settings.rest_ns);
-    memory[2] = target_memory(settings.pid);
+    memory[2] = target_memory(&settings.target);
     come_and_go(crowd.count, &memory[3], &memory[4]);
     print_memory(memory);
 }
@@ -265,7 +264,7 @@ static const struct {
 
 /* ---- options ---- */
 
-enum option_kind { TEXT, COUNT, NUMBER, TIME_MS, SWITCH };
+enum option_kind { TEXT, COUNT, NUMBER, TIME_MS, SWITCH, PID };
 
 static const struct {
     const char *name;
@@ -276,7 +275,7 @@ static const struct {
     {"steps", TEXT, &settings.steps},
     {"name", TEXT, &settings.name},
     {"redis", TEXT, &settings.plan.redis},
-    {"pid", COUNT, &settings.pid},
+    {"pid", PID, &settings.target},
     {"port", COUNT, &settings.plan.port},
     {"sessions", COUNT, &settings.plan.sessions},
     {"sockets", COUNT, &settings.plan.sockets},
@@ -312,6 +311,9 @@ static void set(size_t i, const char *value)
         return;
     case SWITCH:
         *(bool *)options[i].to = true;
+        return;
+    case PID:
+        target_add(options[i].to, (pid_t)strtol(value, NULL, 10));
     }
 }
 

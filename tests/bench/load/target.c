@@ -44,7 +44,7 @@ static int64_t number_behind(const char *text, const char *label)
 }
 
 /* Fields 14 and 15 of stat, counted behind the name, which may hold anything but ends with the last ')'. */
-static void read_ticks(pid_t pid, struct spent *spent)
+static void add_ticks(pid_t pid, struct spent *sum)
 {
     char text[1024];
     unsigned long user, system;
@@ -53,37 +53,60 @@ static void read_ticks(pid_t pid, struct spent *spent)
                &system) != 2)
         fail("no times in /proc/%d/stat", (int)pid);
     int64_t tick_ns = INT64_C(1000000000) / sysconf(_SC_CLK_TCK);
-    spent->user_ns = (int64_t)user * tick_ns;
-    spent->system_ns = (int64_t)system * tick_ns;
+    sum->user_ns += (int64_t)user * tick_ns;
+    sum->system_ns += (int64_t)system * tick_ns;
 }
 
-struct spent target_spent(pid_t pid)
+static void add_spent(pid_t pid, struct spent *sum)
 {
     char text[4096];
-    struct spent spent = {.at_ns = clock_ns()};
     read_proc(pid, "schedstat", text, sizeof text);
-    spent.cpu_ns = strtoll(text, NULL, 10);
+    sum->cpu_ns += strtoll(text, NULL, 10);
     read_proc(pid, "status", text, sizeof text);
-    spent.sleeps = number_behind(text, "\nvoluntary_ctxt_switches:");
-    read_ticks(pid, &spent);
-    return spent;
+    sum->sleeps += number_behind(text, "\nvoluntary_ctxt_switches:");
+    add_ticks(pid, sum);
 }
 
-int64_t target_memory(pid_t pid)
+static void send_all(const struct target *t, int signal)
+{
+    for (unsigned i = 0; i < t->count; i++) {
+        if (kill(t->pids[i], signal) != 0)
+            fail("cannot signal %d", (int)t->pids[i]);
+    }
+}
+
+void target_add(struct target *t, pid_t pid)
+{
+    if (t->count == TARGET_MAX)
+        fail("more than %d processes", TARGET_MAX);
+    t->pids[t->count++] = pid;
+}
+
+struct spent target_spent(const struct target *t)
+{
+    struct spent sum = {.at_ns = clock_ns()};
+    for (unsigned i = 0; i < t->count; i++)
+        add_spent(t->pids[i], &sum);
+    return sum;
+}
+
+int64_t target_memory(const struct target *t)
 {
     char text[4096];
-    read_proc(pid, "smaps_rollup", text, sizeof text);
-    return number_behind(text, "\nAnonymous:") * 1024;
+    int64_t sum = 0;
+    for (unsigned i = 0; i < t->count; i++) {
+        read_proc(t->pids[i], "smaps_rollup", text, sizeof text);
+        sum += number_behind(text, "\nAnonymous:") * 1024;
+    }
+    return sum;
 }
 
-void target_stop(pid_t pid)
+void target_stop(const struct target *t)
 {
-    if (kill(pid, SIGSTOP) != 0)
-        fail("cannot stop %d", (int)pid);
+    send_all(t, SIGSTOP);
 }
 
-void target_go_on(pid_t pid)
+void target_go_on(const struct target *t)
 {
-    if (kill(pid, SIGCONT) != 0)
-        fail("cannot let %d go on", (int)pid);
+    send_all(t, SIGCONT);
 }

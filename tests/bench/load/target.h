@@ -1,9 +1,16 @@
-/* The process that is measured, as the kernel accounts for it. */
+/* The processes that are measured, as the kernel accounts for them. */
 #ifndef LOAD_TARGET_H
 #define LOAD_TARGET_H
 
 #include <stdint.h>
 #include <sys/types.h>
+
+#define TARGET_MAX 8
+
+struct target {
+    pid_t pids[TARGET_MAX];
+    unsigned count; /* 0: nobody is measured */
+};
 
 struct spent {
     int64_t cpu_ns;             /* what the scheduler has counted: exact */
@@ -12,14 +19,16 @@ struct spent {
     int64_t at_ns;              /* when this was read */
 };
 
-/* All of these end the program when the process is gone. */
-struct spent target_spent(pid_t pid);
+void target_add(struct target *t, pid_t pid);
+
+/* These add up all of them, and end the program when one is gone. */
+struct spent target_spent(const struct target *t);
 
 /* Bytes of its own memory: not of files, not the kernel's. */
-int64_t target_memory(pid_t pid);
+int64_t target_memory(const struct target *t);
 
-void target_stop(pid_t pid);
-void target_go_on(pid_t pid);
+void target_stop(const struct target *t);
+void target_go_on(const struct target *t);
 
 /* Nanoseconds of a clock that only goes forward. */
 int64_t clock_ns(void);
