@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "config/address.h"
 #include "config/file.h"
 #include "config/ini.h"
 #include "config/print.h"
@@ -290,10 +291,29 @@ static int store_all(struct loading *l)
     return 0;
 }
 
+/* What two options say together. */
+static int check_shared(struct loading *l)
+{
+    struct address addresses[ADDRESS_LIST_MAX];
+    const struct option *o = option_find(SPAN_NONE, span_str("listen.shared"));
+    const struct config_setting *setting = &l->config->settings[option_index(o)];
+    int i = 0, count = address_parse_list(addresses, ADDRESS_LIST_MAX, span_str(l->config->options.listen));
+    while (i < count && addresses[i].kind != ADDRESS_UNIX)
+        i++;
+    if (!l->config->options.listen_shared || i >= count)
+        return 0;
+    begin_error(l, o, (struct place){setting->source, setting->line});
+    fprintf(l->error, "%s = \"true\" is not allowed with ", o->name);
+    quote_write(span_str(addresses[i].text), SHOWN_MAX, l->error);
+    fputs(" in listen; allowed: with host:port only, since a unix socket is one process's", l->error);
+    return -EINVAL;
+}
+
 /* The strongest first, since a stronger one is not overwritten. */
 static int read_sources(struct loading *l)
 {
-    int (*const steps[])(struct loading *) = {read_environment, read_file, take_defaults, store_all};
+    int (*const steps[])(struct loading *) = {read_environment, read_file, take_defaults, store_all,
+                                              check_shared};
     int error = 0;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && error == 0; i++)
         error = steps[i](l);

@@ -151,6 +151,7 @@ run_static() {
     check "headers of an adapter's library stay in its folder" libraries_stay_in_their_folders
     check_layout
     check "shell scripts are clean" shell_is_clean
+    check_units
     check "gcc has no warning" build_in "$WORK/build-gcc" -DCMAKE_C_COMPILER=gcc -DWERROR=ON -DTESTS=OFF -DBENCH=ON
     check "clang has no warning" build_in "$WORK/build-clang" -DCMAKE_C_COMPILER=clang -DWERROR=ON -DTESTS=OFF -DBENCH=ON
 }
@@ -183,6 +184,29 @@ check_layout() {
 layout_is_clean() {
     find "$ROOT"/main.c "$ROOT"/relay "$ROOT"/config "$ROOT"/adapters "$ROOT"/tests -name .work -prune -o -name '*.[ch]' -print0 |
         xargs -0 clang-format --dry-run -Werror
+}
+
+check_units() {
+    local unit
+    if ! command -v systemd-analyze >/dev/null; then
+        skipped "systemd units are clean: systemd-analyze is not here (Debian: systemd)"
+        return
+    fi
+    for unit in "$ROOT"/deploy/systemd/*.service; do
+        check "$(basename "$unit") is clean" unit_is_clean "$unit"
+    done
+}
+
+# With a program that is there. What is misspelt is only a warning: nothing may be said at all.
+unit_is_clean() { # file
+    local copy told
+    copy=$WORK/$(basename "$1")
+    sed 's|=/usr/local/bin/comfy-relay|=/bin/true|' "$1" >"$copy"
+    if ! told=$(systemd-analyze verify --man=no "$copy" 2>&1) || [ -n "$told" ]; then
+        echo "$told"
+        return 1
+    fi
+    systemd-analyze security --no-pager --offline=true --threshold=20 "$copy"
 }
 
 shell_is_clean() {

@@ -260,7 +260,7 @@ struct ops *ops_open(uv_loop_t *loop, const struct options *options, struct logg
     *o = (struct ops){.options = options, .logger = logger, .source = source, .started_at = time(NULL)};
     o->not_accepted = (struct log_limit){.interval_ms = NOT_ACCEPTED_LOG_MS, .burst = 1};
     TAILQ_INIT(&o->connections);
-    o->listener = listener_open(loop, &address, on_connection, o, error);
+    o->listener = listener_open(loop, &address, false, on_connection, o, error);
     if (o->listener == NULL) {
         free(o);
         return NULL;

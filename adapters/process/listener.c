@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -16,8 +19,10 @@
 #include <unistd.h>
 
 #define BACKLOG      4096 /* thousands may reconnect at once; the kernel lowers it to its somaxconn */
-#define ACCEPTS_MAX  64   /* in one turn of the loop */
-#define PAUSE_MS     100  /* when nothing can be accepted, and nothing says when it can */
+#define QUEUED_MAX   (BACKLOG + 1) /* the kernel's queue holds one more */
+#define ACCEPTS_MAX  64            /* in one turn of the loop */
+#define PAUSE_MS     100           /* when nothing can be accepted, and nothing says when it can */
+#define UNSENT_MAX   (256 << 10)   /* bytes that the kernel holds of a connection and has not sent */
 #define SOCKET_FLAGS (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
 #define UNIX_PREFIX  "unix:"
 #define TEXT_SIZE    (sizeof(UNIX_PREFIX) + sizeof(((struct address *)NULL)->name))
@@ -45,17 +50,36 @@ static int bind_and_listen(int fd, const struct sockaddr *address, socklen_t len
     return bind(fd, address, len) < 0 || listen(fd, BACKLOG) < 0 ? -errno : 0;
 }
 
-/* A socket that listens there, or a negative error code. */
-static int open_resolved(const struct addrinfo *found)
+/* Its connections inherit this. What is written is sent at once. And what the kernel holds for a slow client cannot be
+ * conflated any more: so it takes no more than a few previews ahead of what it can send, instead of megabytes. A
+ * refusal costs only that. */
+static void tune_connections(int fd)
+{
+    int one = 1, unsent = UNSENT_MAX;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+}
+
+static int listen_tcp(int fd, const struct addrinfo *found, bool is_shared)
 {
     int one = 1;
-    int fd = socket(found->ai_family, SOCKET_FLAGS, 0);
-    if (fd < 0)
-        return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (found->ai_family == AF_INET6) /* so that 0.0.0.0 and [::] can be listened on side by side */
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+    tune_connections(fd);
+    if (is_shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
+        return -errno;
     int error = bind_and_listen(fd, found->ai_addr, found->ai_addrlen);
+    return error == -EADDRINUSE && is_shared ? -EBUSY : error;
+}
+
+/* A socket that listens there, or a negative error code. */
+static int open_resolved(const struct addrinfo *found, bool is_shared)
+{
+    int fd = socket(found->ai_family, SOCKET_FLAGS, 0);
+    if (fd < 0)
+        return -errno;
+    int error = listen_tcp(fd, found, is_shared);
     if (error < 0) {
         close(fd);
         return error;
@@ -63,12 +87,12 @@ static int open_resolved(const struct addrinfo *found)
     return fd;
 }
 
-static int open_first(const struct addrinfo *all, int family)
+static int open_first(const struct addrinfo *all, int family, bool is_shared)
 {
     int fd = -EADDRNOTAVAIL;
     for (const struct addrinfo *a = all; a != NULL && fd < 0; a = a->ai_next) {
         if (a->ai_family == family)
-            fd = open_resolved(a);
+            fd = open_resolved(a, is_shared);
     }
     return fd;
 }
@@ -82,7 +106,7 @@ static int resolve_error(int code)
     return code == EAI_AGAIN ? UV_EAI_AGAIN : UV_EAI_NONAME;
 }
 
-static int open_tcp(const struct address *address)
+static int open_tcp(const struct address *address, bool is_shared)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *found;
@@ -91,9 +115,9 @@ static int open_tcp(const struct address *address)
     int code = getaddrinfo(address->name, port, &hints, &found);
     if (code != 0)
         return resolve_error(code);
-    int fd = open_first(found, AF_INET);
+    int fd = open_first(found, AF_INET, is_shared);
     if (fd == -EADDRNOTAVAIL)
-        fd = open_first(found, AF_INET6);
+        fd = open_first(found, AF_INET6, is_shared);
     freeaddrinfo(found);
     return fd;
 }
@@ -209,14 +233,14 @@ static int start(struct listener *l, uv_loop_t *loop, int take_fd)
     return 0;
 }
 
-struct listener *listener_open(uv_loop_t *loop, const struct address *address,
+struct listener *listener_open(uv_loop_t *loop, const struct address *address, bool is_shared,
                                listener_on_connection *on_connected, void *owner, int *error)
 {
     struct listener *l = calloc(1, sizeof(*l));
     *error = -ENOMEM;
     if (l == NULL)
         return NULL;
-    int fd = address->kind == ADDRESS_UNIX ? open_unix(address) : open_tcp(address);
+    int fd = address->kind == ADDRESS_UNIX ? open_unix(address) : open_tcp(address, is_shared);
     *error = fd;
     if (fd < 0) {
         free(l);
@@ -244,6 +268,8 @@ const char *listener_strerror(int error)
         return "the name does not resolve to an address";
     case UV_EAI_AGAIN:
         return "the name does not resolve to an address: temporary failure";
+    case -EBUSY:
+        return "somebody listens there who does not share the port, or is another user";
     case -EEXIST:
         return "the path exists and is no socket";
     case -EPROTOTYPE:
@@ -256,11 +282,6 @@ const char *listener_strerror(int error)
 const char *listener_address(const struct listener *l)
 {
     return l->text;
-}
-
-bool listener_is_unix(const struct listener *l)
-{
-    return l->kind == ADDRESS_UNIX;
 }
 
 int listener_accept(struct listener *l, union listener_client *client)
@@ -355,6 +376,21 @@ static bool take_next(struct listener *l)
     return true;
 }
 
+/* An accept4() in vain costs as much as ten of these: the kernel makes the new file before it looks into the queue. */
+static bool has_next(const struct listener *l)
+{
+    struct pollfd queue = {.fd = l->fd, .events = POLLIN};
+    return !l->is_closing && poll(&queue, 1, 0) > 0;
+}
+
+void listener_finish(struct listener *l)
+{
+    for (int i = 0; i < QUEUED_MAX && !l->is_closing && take_next(l); i++)
+        ;
+    if (!l->is_closing)
+        listener_close(l);
+}
+
 /* Callbacks */
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -363,7 +399,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status, (void)events; /* accept4() says what is wrong */
     if (l->reserve < 0)
         l->reserve = open_reserve();
-    for (int i = 0; i < ACCEPTS_MAX && !l->is_closing && take_next(l); i++)
+    for (int i = 0; i < ACCEPTS_MAX && take_next(l) && has_next(l); i++)
         ;
 }
 

@@ -1,8 +1,6 @@
 #include "adapters/websocket/conn.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -11,8 +9,6 @@
 #include "adapters/websocket/inbox.h"
 #include "adapters/websocket/ping.h"
 #include "relay/sid.h"
-
-#define UNSENT_MAX (256 << 10) /* bytes that the kernel holds of a socket and has not sent */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
@@ -239,17 +235,6 @@ static void init(struct conn *c, struct shared *s)
     join_phase(c, PHASE_HANDSHAKE);
 }
 
-/* A frame is written when it is due. What the kernel holds of a slow client cannot be conflated any more: so it takes
- * no more than a few previews ahead of what it can send, instead of megabytes. A refusal costs only that. */
-static void tune_tcp(struct conn *c)
-{
-    int unsent = UNSENT_MAX;
-    uv_os_fd_t fd;
-    uv_tcp_nodelay(&c->client.tcp, 1);
-    if (uv_fileno(&c->client.handle, &fd) == 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
-}
-
 void conn_open(struct shared *s, struct listener *l)
 {
     struct conn *c = calloc(1, sizeof *c);
@@ -260,8 +245,6 @@ void conn_open(struct shared *s, struct listener *l)
     }
     int error = listener_accept(l, &c->client);
     init(c, s);
-    if (error == 0 && !listener_is_unix(l))
-        tune_tcp(c);
     if (error == 0)
         error = start_reading(c);
     if (error < 0)

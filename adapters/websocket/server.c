@@ -140,11 +140,20 @@ static void tell_if_drained(struct server *s)
     on_drained(s->drain.arg);
 }
 
+/* New clients go to the other processes from now on; those that are here already get their 503. */
+static void finish_listeners(struct server *s)
+{
+    while (s->listener_count > 0)
+        listener_finish(s->listeners[--s->listener_count]);
+}
+
 void server_drain(struct server *s, void (*on_drained)(void *arg), void *arg)
 {
     if (s->shared.is_draining)
         return;
     s->shared.is_draining = true;
+    if (s->shared.options->listen_shared)
+        finish_listeners(s);
     s->drain = (struct drain){
         .on_drained = on_drained,
         .arg = arg,
@@ -186,7 +195,8 @@ static void note_not_accepted(struct server *s, int error)
 static int listen_on(struct server *s, const struct address *address)
 {
     int error;
-    struct listener *l = listener_open(s->shared.loop, address, on_connection, s, &error);
+    struct listener *l =
+        listener_open(s->shared.loop, address, s->shared.options->listen_shared, on_connection, s, &error);
     if (!l) {
         memcpy(s->where, address->text, sizeof s->where);
         return error;

@@ -47,19 +47,23 @@ def floor(kind, redis_address):
 
 
 @contextlib.contextmanager
-def relay(row, server):
-    url = server.tcp_url if row.is_tcp else server.url
-    with Relay(url, log__level="warn", **row.relay) as r:
-        r.wait_ready()
-        yield [r.process.pid], r.port
+def relays(row, side, server):
+    """As many as the side has, on one port."""
+    url, port = server.tcp_url if row.is_tcp else server.url, free_port()
+    options = {"listen": f"127.0.0.1:{port}", "listen__shared": str(side.processes > 1).lower(), "log__level": "warn", **row.relay}
+    with contextlib.ExitStack() as stack:
+        all_ = [stack.enter_context(Relay(url, **options)) for _ in range(side.processes)]
+        for r in all_:
+            r.wait_ready()
+        yield [r.process.pid for r in all_], port, *all_
 
 
 def measured(row, side, server):
-    """A context: (pids, port) of what is measured."""
+    """A context: (pids, port) of what is measured, and the relays among it."""
     if callable(side.program):
         return side.program(server)
     if side.program == "relay":
-        return relay(row, server)
+        return relays(row, side, server)
     if side.program == "none":
         return contextlib.nullcontext(([], 0))
     return floor(side.program, address(row, server))
@@ -83,7 +87,7 @@ def load_arguments(row, side):
 
 def run_load(row, side, server, steps, name, on_ready=None):
     """What the load generator tells, as it is."""
-    with measured(row, side, server) as (pids, port):
+    with measured(row, side, server) as (pids, port, *those):
         wait = ["--wait"] if on_ready else []
         process = start([program("bench-load"), *load_arguments(row, side), "--steps", steps, "--name", name,
                          *(a for pid in pids for a in ("--pid", str(pid))), "--port", str(port), "--redis", server.path if not row.is_tcp else address(row, server), *wait],
@@ -100,7 +104,7 @@ def run_load(row, side, server, steps, name, on_ready=None):
             process.kill()
             process.wait()
         assert process.returncode == 0, f"{row.name}, {side.label}: {why.decode().strip() or f'more than {TIMEOUT_S} s'}"
-        return json.loads(told)
+        return {**json.loads(told), "events_of_each": [int(r.metric("events_total")) for r in those]}
 
 
 def run_transcode(side, steps):
@@ -126,6 +130,8 @@ def figures(row, told):
     if "cpu_ns" in told:
         f.update({k: told[f"{k}_ns"] / units / 1000 for k in ("cpu", "user", "system")})
         f["wakeups"] = told.get("sleeps", 0) / units
+    if row.load["work"] == "backlog":
+        f["per_second"] = units / told["delay_us"]["max"] * 1e6
     for name in ("delay_us", "greeting_us", "publish_lag_us"):
         if told.get(name, {}).get("count"):
             f.update({f"{name[:-3]}_{k}": v for k, v in told[name].items() if k != "count"})
@@ -217,7 +223,7 @@ def result_of(row, rounds):
     runs = measure(row, rounds)
     used, there = (b - a for a, b in zip(before, busy()))
     return {"name": row.name, "what": row.what, "unit": row.unit, "judge": row.judge, "reach": row.reach, "rounds": rounds,
-            "at": at, "load_average_before": loads[0], "machine_busy": used / max(there, 1),
+            "published": row.load.get("events", 0) + row.load.get("warm", 0), "at": at, "load_average_before": loads[0], "machine_busy": used / max(there, 1),
             "sides": {label: medians(r) for label, r in runs.items()}, **JUDGES[row.judge](row, runs), "runs": runs}
 
 
@@ -253,6 +259,10 @@ def remarks(result):
         if "kib" in side:
             yield (f"{label}: {side['kib']:.2f} KiB each, as many again {side['kib_again']:.2f} KiB; "
                    f"the second time left {side['kib_left']:.3f} KiB each behind")
+    of_each = {label: runs[0]["told"].get("events_of_each", []) for label, runs in result["runs"].items()}
+    for label in of_each if max(map(len, of_each.values())) > 1 else ():
+        yield (f"{label}: {sides[label]['per_second']:.0f} deliveries a second; the first time {' + '.join(map(str, of_each[label]))} "
+               f"events received, {result['published']} published")
 
 
 def print_result(result):

@@ -98,6 +98,7 @@ class Side:
     label: str
     program: object = "relay"  # its name, or a function from a redis-server to a context with (pids, port)
     load: dict = dataclasses.field(default_factory=dict)
+    processes: int = 1  # of the relay, on one port
 
 
 @dataclasses.dataclass
@@ -135,6 +136,8 @@ UNBOUNDED = {"session__log_events": 1048576, "session__log_bytes": "1GiB", "limi
 
 ONE_TO_ONE_BACKLOG = Row("one-to-one-backlog", "1000 sessions, 30,000 events that wait", 1.3,
                          {"work": "backlog", "sessions": 1000, "events": 30000, "warm": 5000}, floor="raw-batch")
+CORES = dataclasses.replace(ONE_TO_ONE_BACKLOG, name="cores", what="two processes on one port beside one: 1000 sessions, 30,000 events that wait",
+                            reach=None, sides=[Side("two", processes=2), Side("one")])
 BURST = Row("burst", "one session, 90,000 events that wait", 1.3,
             {"work": "backlog", "sessions": 1, "events": 90000, "warm": 2000}, floor="raw-batch", relay=UNBOUNDED)
 DELAY = Row("delay", "1000 events/s over 100 sessions, kept: delay beyond a bare subscriber's", None,
@@ -148,6 +151,7 @@ ROWS = [
         {"work": "backlog", "sessions": 1000, "events": 250, "warm": 20, "broadcast": True}, steps=note, floor="raw-batch"),
     ONE_TO_ONE_BACKLOG,
     over_tcp(ONE_TO_ONE_BACKLOG),
+    CORES,
     Row("one-to-one", "1000 sessions, 20,000 events/s (user time at most 7 us)", 1.1,
         rate(20000, 3, sessions=1000, warm=5000)),
     Row("recorded", "a recorded run at its pace in each of 1000 sessions", 0.6,

@@ -118,6 +118,7 @@ static void defaults_are_those_of_the_table(void **state)
     assert_int_equal(r.config.options.session_log_bytes, 16 << 20);
     assert_int_equal(r.config.options.limits_connections, 100000);
     assert_int_equal(r.config.options.session_duplicate, DUPLICATE_REPLACE);
+    assert_int_equal(r.config.options.listen_shared, TRUTH_FALSE);
     assert_int_equal(r.config.options.log_level, LOG_INFO);
     assert_string_equal(r.config.options.redis_password_file, "");
     end(&r);
@@ -230,6 +231,12 @@ static const struct wrong wrongs[] = {
     {"", "--log.level Info", "", 2,
      "command line: log.level = \"Info\" is not allowed; allowed: error, warn, info or debug"},
     {"", "--log.format=", "", 2, "command line: log.format = \"\" is not allowed; allowed: text or json"},
+    {"", "--listen.shared yes", "", 2,
+     "command line: listen.shared = \"yes\" is not allowed; allowed: false or true"},
+    {"listen = a:1, unix:/s\n[listen]\nshared = true\n", "--check --config %F", "", 1,
+     "%F:3: listen.shared = \"true\" is not allowed with unix:/s in listen; allowed: with host:port only, "
+     "since a "
+     "unix socket is one process's"},
     {"", "--features []", "", 2,
      "command line: features = \"[]\" is not allowed; allowed: a JSON object without duplicate keys"},
     {"", "--features {\"a\":1,\"a\":2}", "", 2,

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -21,14 +22,17 @@
 struct fixture {
     uv_loop_t loop;
     char directory[40], path[80];
-    struct listener *listener;
+    struct listener *listener, *second;
     union listener_client client;
     int accept_error;
+    int no_delay, unsent_max; /* of the last TCP connection */
     unsigned connections;
+    unsigned of_second;
     unsigned failures; /* to accept one */
     int failure;
     bool refuse;
-    bool close; /* the listener, with the first connection */
+    bool close;  /* the listener, with the first connection */
+    bool shared; /* what is opened from now on */
 };
 
 static int setup(void **state)
@@ -48,12 +52,24 @@ static int teardown(void **state)
     int error = 0;
     if (f->listener != NULL)
         listener_close(f->listener);
+    if (f->second != NULL)
+        listener_close(f->second);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     error = uv_loop_close(&f->loop);
     unlink(f->path);
     rmdir(f->directory);
     free(f);
     return error;
+}
+
+static int tcp_option(const union listener_client *client, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+    uv_os_fd_t fd;
+    if (uv_fileno(&client->handle, &fd) == 0)
+        getsockopt(fd, IPPROTO_TCP, name, &value, &len);
+    return value;
 }
 
 static void on_connection(struct listener *l, void *owner, int error)
@@ -65,6 +81,7 @@ static void on_connection(struct listener *l, void *owner, int error)
         return;
     }
     f->connections++;
+    f->of_second += l == f->second;
     if (f->refuse || f->close)
         listener_refuse(l);
     if (f->close) {
@@ -74,6 +91,8 @@ static void on_connection(struct listener *l, void *owner, int error)
     if (f->refuse || f->close)
         return;
     f->accept_error = listener_accept(l, &f->client);
+    f->no_delay = tcp_option(&f->client, TCP_NODELAY);
+    f->unsent_max = tcp_option(&f->client, TCP_NOTSENT_LOWAT);
     uv_close(&f->client.handle, NULL);
 }
 
@@ -82,7 +101,7 @@ static int open_at(struct fixture *f, const char *text, struct listener **l)
     struct address a;
     int error = 0;
     assert_int_equal(address_parse(&a, span_str(text)), 0);
-    *l = listener_open(&f->loop, &a, on_connection, f, &error);
+    *l = listener_open(&f->loop, &a, f->shared, on_connection, f, &error);
     assert_int_equal(*l == NULL, error < 0);
     return error;
 }
@@ -94,10 +113,11 @@ static int open_path(struct fixture *f, struct listener **l)
     return open_at(f, text, l);
 }
 
-static int connect_to(const struct listener *l)
+/* A socket, or a negative error code. */
+static int try_to_connect(const char *address)
 {
     struct address a;
-    assert_int_equal(address_parse(&a, span_str(listener_address(l))), 0);
+    assert_int_equal(address_parse(&a, span_str(address)), 0);
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(a.port)};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     bool is_unix = a.kind == ADDRESS_UNIX;
@@ -109,7 +129,17 @@ static int connect_to(const struct listener *l)
         strcpy(un.sun_path, a.name);
     int error = is_unix ? connect(fd, (struct sockaddr *)&un, sizeof(un))
                         : connect(fd, (struct sockaddr *)&in, sizeof(in));
-    assert_int_equal(error, 0);
+    if (error == 0)
+        return fd;
+    error = -errno;
+    close(fd);
+    return error;
+}
+
+static int connect_to(const struct listener *l)
+{
+    int fd = try_to_connect(listener_address(l));
+    assert_true(fd >= 0);
     return fd;
 }
 
@@ -127,7 +157,6 @@ static void port_0_is_told_as_the_real_one(void **state)
     assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
     assert_memory_equal(listener_address(f->listener), "127.0.0.1:", 10);
     assert_string_not_equal(listener_address(f->listener), "127.0.0.1:0");
-    assert_false(listener_is_unix(f->listener));
     int fd = connect_to(f->listener);
     while (f->connections < 1)
         uv_run(&f->loop, UV_RUN_ONCE);
@@ -153,6 +182,111 @@ static void a_taken_port_is_refused(void **state)
     assert_int_equal(open_at(f, listener_address(f->listener), &second), -EADDRINUSE);
 }
 
+/* Two listeners of one port, which refuse what connects. */
+static int share(struct fixture *f)
+{
+    f->shared = f->refuse = true;
+    int error = open_at(f, "127.0.0.1:0", &f->listener);
+    return error < 0 ? error : open_at(f, listener_address(f->listener), &f->second);
+}
+
+static void a_shared_port_gives_each_connection_to_one_of_its_listeners(void **state)
+{
+    struct fixture *f = *state;
+    int fds[60];
+    assert_int_equal(share(f), 0);
+    for (size_t i = 0; i < 60; i++)
+        fds[i] = connect_to(f->listener);
+    while (f->connections < 60)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_in_range(f->of_second, 1, 59);
+    for (size_t i = 0; i < 60; i++)
+        close(fds[i]);
+}
+
+static void a_port_is_shared_by_all_or_by_none(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    f->shared = true;
+    assert_int_equal(open_at(f, listener_address(f->listener), &f->second), -EBUSY);
+    assert_string_equal(listener_strerror(-EBUSY),
+                        "somebody listens there who does not share the port, or is another user");
+    listener_close(f->listener);
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    f->shared = false;
+    assert_int_equal(open_at(f, listener_address(f->listener), &f->second), -EADDRINUSE);
+}
+
+static void port_0_is_a_port_of_its_own_though_shared(void **state)
+{
+    struct fixture *f = *state;
+    f->shared = true;
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->second), 0);
+    assert_string_not_equal(listener_address(f->listener), listener_address(f->second));
+}
+
+static void a_connection_sends_at_once_and_lets_the_kernel_hold_little(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    int fd = connect_to(f->listener);
+    while (f->connections < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(f->no_delay, 1);
+    assert_int_equal(f->unsent_max, 256 << 10);
+    close(fd);
+}
+
+static void what_has_connected_is_handed_over_before_the_listener_closes(void **state)
+{
+    struct fixture *f = *state;
+    char address[64];
+    int fds[100]; /* more than one turn of the loop accepts */
+    assert_int_equal(share(f), 0);
+    snprintf(address, sizeof(address), "%s", listener_address(f->listener));
+    for (size_t i = 0; i < 100; i++)
+        fds[i] = connect_to(f->listener);
+    listener_finish(f->listener);
+    unsigned of_first = f->connections;
+    assert_in_range(of_first, 1, 99);
+    listener_finish(f->second);
+    assert_int_equal(f->connections, 100);
+    assert_int_equal(f->of_second, 100 - of_first);
+    f->listener = f->second = NULL;
+    for (size_t i = 0; i < 100; i++)
+        check_closed(fds[i]);
+    assert_int_equal(try_to_connect(address), -ECONNREFUSED);
+}
+
+static void a_shared_port_goes_on_without_a_listener_that_has_finished(void **state)
+{
+    struct fixture *f = *state;
+    int fds[60];
+    assert_int_equal(share(f), 0);
+    listener_finish(f->listener);
+    f->listener = NULL;
+    for (size_t i = 0; i < 60; i++)
+        fds[i] = connect_to(f->second);
+    while (f->of_second < 60)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    for (size_t i = 0; i < 60; i++)
+        close(fds[i]);
+}
+
+static void a_listener_that_is_closed_while_it_finishes_frees_all(void **state)
+{
+    struct fixture *f = *state;
+    f->close = true;
+    assert_int_equal(open_at(f, "127.0.0.1:0", &f->listener), 0);
+    int first = connect_to(f->listener), second = connect_to(f->listener);
+    listener_finish(f->listener);
+    assert_int_equal(f->connections, 1);
+    close(first);
+    close(second);
+}
+
 static void an_address_of_another_machine_is_refused(void **state)
 {
     assert_int_equal(open_at(*state, "192.0.2.1:0", &((struct fixture *)*state)->listener), -EADDRNOTAVAIL);
@@ -163,7 +297,7 @@ static void a_unix_socket_accepts_and_takes_its_file_with_it(void **state)
     struct fixture *f = *state;
     struct stat st;
     assert_int_equal(open_path(f, &f->listener), 0);
-    assert_true(listener_is_unix(f->listener));
+    assert_memory_equal(listener_address(f->listener), "unix:", 5);
     int fd = connect_to(f->listener);
     while (f->connections < 1)
         uv_run(&f->loop, UV_RUN_ONCE);
@@ -363,6 +497,13 @@ int main(void)
         TEST(port_0_is_told_as_the_real_one),
         TEST(a_name_is_resolved),
         TEST(a_taken_port_is_refused),
+        TEST(a_shared_port_gives_each_connection_to_one_of_its_listeners),
+        TEST(a_port_is_shared_by_all_or_by_none),
+        TEST(port_0_is_a_port_of_its_own_though_shared),
+        TEST(a_connection_sends_at_once_and_lets_the_kernel_hold_little),
+        TEST(what_has_connected_is_handed_over_before_the_listener_closes),
+        TEST(a_shared_port_goes_on_without_a_listener_that_has_finished),
+        TEST(a_listener_that_is_closed_while_it_finishes_frees_all),
         TEST(an_address_of_another_machine_is_refused),
         TEST(a_unix_socket_accepts_and_takes_its_file_with_it),
         TEST(a_live_unix_socket_is_not_replaced),
