@@ -297,9 +297,9 @@ enum drop_reason payload_binary(struct event *event, struct frame_builder *build
 }
 
 /* Text grows by its punctuation, a quarter or so in recorded traffic. The rest is for what is around it, and for the
- * room that writers ask for. */
+ * room that a writer asks for before the last element. */
 size_t payload_expected_bytes(const struct event *event)
 {
     size_t n = event->data.len;
-    return event->is_binary ? n + 64 : n + n / 4 + event->type.len + 128;
+    return event->is_binary ? n + 64 : n + n / 4 + event->type.len + 64;
 }

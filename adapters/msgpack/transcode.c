@@ -99,7 +99,8 @@ struct places {
     uint8_t *out;
 };
 
-#define ELEMENT_ROOM 64 /* for a key and a value that are short strings, and for what is around them */
+/* For a key and a value that are short strings, each with its quotes and what is before it. */
+#define ELEMENT_ROOM (2 * (1 + 2 + PLAIN_STEP))
 
 static inline void places_leave(const struct places *p, struct unpack *u, struct out *o)
 {
@@ -107,27 +108,27 @@ static inline void places_leave(const struct places *p, struct unpack *u, struct
     o->at = p->out;
 }
 
-/* There is room for an element then. */
-static inline void places_enter(struct places *p, const struct unpack *u, struct out *o)
+static inline void places_enter(struct places *p, const struct unpack *u, const struct out *o)
 {
     p->in = u->at;
-    p->out = out_room(o, o->at, ELEMENT_ROOM);
+    p->out = o->at;
 }
 
-/* A str of at most PLAIN_STEP bytes, all of them plain. False: it is something else, and nothing has been taken. */
+/* A str of at most PLAIN_STEP bytes, all of them plain, for which there is room. False: it is something else, and
+ * nothing has been taken. */
 static inline bool put_short(struct places *p, const uint8_t *end)
 {
     size_t left = (size_t)(end - p->in);
     if (left == 0)
         return false;
-    size_t n = (size_t)*p->in - UNPACK_SHORT;
+    size_t n = (size_t)*p->in - UNPACK_FIXSTR;
     if (n > PLAIN_STEP)
         return false;
     size_t plain = left > PLAIN_STEP ? plain_copy(p->out + 1, p->in + 1)
                                      : plain_copy_last(p->out + 1, p->in + 1, left - 1);
     if (plain < n)
         return false;
-    p->out[0] = p->out[n + 1] = '"';
+    p->out[0] = p->out[n + 1] = '"'; /* of the copy, what is behind the text is overwritten */
     p->out += n + 2;
     p->in += n + 1;
     return true;
@@ -145,7 +146,8 @@ static enum drop_reason put_any_key(struct unpack *u, struct out *o, int level, 
     return DROP_NOTHING;
 }
 
-/* A key and a colon. `level` is the key's own, should it be a container. `name`: its text, if it is a str; may be NULL. */
+/* A key and a colon. `level` is the key's own, should it be a container. `name`, which may be NULL: its text, if it is
+ * a str. */
 static inline enum drop_reason put_key(struct unpack *u, struct out *o, struct places *p, int level,
                                        struct span *name)
 {
@@ -159,19 +161,35 @@ static inline enum drop_reason put_key(struct unpack *u, struct out *o, struct p
         if (why)
             return why;
         places_enter(p, u, o);
+        p->out = out_room(o, p->out, ELEMENT_ROOM);
     }
     *p->out++ = ':';
     return DROP_NOTHING;
 }
 
+/* A str whose length is the next byte, such as the ids of prompts. False: it is something else. */
+static inline bool put_str8(struct unpack *u, struct out *o, struct places *p)
+{
+    size_t left = (size_t)(u->end - p->in);
+    if (left < 2 || p->in[0] != UNPACK_STR8 || p->in[1] > left - 2)
+        return false;
+    struct span s = span_of(p->in + 2, p->in[1]);
+    p->in += 2 + s.len;
+    p->out = quote_text(o, p->out, s, u->end);
+    return true;
+}
+
 /* What put_short() does not take; of a container nothing, its header is left in *v. */
 static inline enum drop_reason put_long(struct unpack *u, struct out *o, struct places *p, struct value *v)
 {
+    v->kind = VALUE_STR;
+    if (put_str8(u, o, p))
+        return DROP_NOTHING;
     u->at = p->in;
     enum drop_reason why = unpack_any(u, v);
     p->in = u->at;
     if (!why && !value_is_container(v))
-        p->out = out_room(o, writers[v->kind](o, p->out, v, u->end), ELEMENT_ROOM);
+        p->out = writers[v->kind](o, p->out, v, u->end);
     return why;
 }
 
@@ -263,6 +281,7 @@ enum drop_reason transcode_value(struct unpack *u, struct out *o, int level)
 {
     struct places p;
     places_enter(&p, u, o);
+    p.out = out_room(o, p.out, ELEMENT_ROOM);
     enum drop_reason why = put_whole(u, o, &p, level);
     places_leave(&p, u, o);
     return why;

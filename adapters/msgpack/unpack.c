@@ -4,17 +4,17 @@
 
 #include "adapters/msgpack/codec.h"
 
-/* A big-endian number of so many bytes, at most eight. */
+/* A big-endian number of so many bytes, at most eight: by one load, where there are as many to read. */
 static inline bool take_number(struct unpack *u, unsigned width, uint64_t *n)
 {
     size_t left = unpack_left(u);
-    if (left < width)
-        return false;
     *n = 0;
     if (left >= sizeof *n) {
         memcpy(n, u->at, sizeof *n);
-        *n = be64toh(*n) >> (64 - 8 * width);
+        *n = be64toh(*n) >> (32 - 4 * width) >> (32 - 4 * width); /* in two steps, for it may be by 64 */
     } else {
+        if (left < width)
+            return false;
         for (unsigned i = 0; i < width; i++)
             *n = *n << 8 | u->at[i];
     }
@@ -64,25 +64,6 @@ static void set_float32(struct value *v, uint32_t bits)
 static const uint8_t widths[32] = {0, 0, 0, 0, 1, 2, 4, 1, 2, 4, 4, 8, 1, 2, 4, 8,
                                    1, 2, 4, 8, 0, 0, 0, 0, 0, 1, 2, 4, 2, 4, 2, 4};
 
-/* From 0xd4: ext of a fixed length, str, array, map. `n` is the number behind the first byte. */
-static enum drop_reason take_sized(struct unpack *u, struct value *v, uint8_t first, uint64_t n)
-{
-    switch (first) {
-    case 0xd9:
-    case 0xda:
-    case 0xdb:
-        return take_bytes(u, v, VALUE_STR, n);
-    case 0xdc:
-    case 0xdd:
-        return take_count(u, v, VALUE_ARRAY, n);
-    case 0xde:
-    case 0xdf:
-        return take_count(u, v, VALUE_MAP, n);
-    default:
-        return take_ext(u, v, 1U << (first - 0xd4));
-    }
-}
-
 /* From 0xca to 0xd3. */
 static enum drop_reason take_numeric(struct value *v, uint8_t first, uint64_t n)
 {
@@ -97,15 +78,18 @@ static enum drop_reason take_numeric(struct value *v, uint8_t first, uint64_t n)
     return DROP_NOTHING;
 }
 
-/* The value that a byte from 0xc0 begins. */
+/* The value that a byte from 0xc0 begins: from where on it is what, from the end. */
 static enum drop_reason take_long(struct unpack *u, struct value *v, uint8_t first)
 {
-    unsigned width = widths[first - 0xc0];
-    uint64_t n = 0;
-    if (width > 0 && !take_number(u, width, &n))
+    uint64_t n;
+    if (!take_number(u, widths[first - 0xc0], &n))
         return DROP_TRUNCATED;
+    if (first >= 0xdc)
+        return take_count(u, v, first >= 0xde ? VALUE_MAP : VALUE_ARRAY, n);
+    if (first >= 0xd9)
+        return take_bytes(u, v, VALUE_STR, n);
     if (first >= 0xd4)
-        return take_sized(u, v, first, n);
+        return take_ext(u, v, 1U << (first - 0xd4));
     if (first >= 0xca)
         return take_numeric(v, first, n);
     if (first >= 0xc7)

@@ -9,8 +9,10 @@
 #include "relay/metrics.h"
 #include "relay/span.h"
 
-#define UNPACK_NIL   0xc0 /* as it stands */
-#define UNPACK_SHORT 0xa0 /* begins a str of less than 32 bytes, with its length added */
+/* What these begin with. */
+#define UNPACK_NIL    0xc0
+#define UNPACK_FIXSTR 0xa0 /* a str of less than 32 bytes: its length is added */
+#define UNPACK_STR8   0xd9 /* a str whose length is the next byte */
 
 enum value_kind {
     VALUE_NIL,
@@ -72,7 +74,7 @@ static inline bool unpack_short(struct unpack *u, struct value *v)
     size_t left = unpack_left(u);
     if (left == 0)
         return false;
-    size_t n = (size_t)*u->at - UNPACK_SHORT;
+    size_t n = (size_t)*u->at - UNPACK_FIXSTR;
     if (n >= 32 || n >= left)
         return false;
     v->kind = VALUE_STR;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #include "relay/hex.h"
@@ -29,6 +30,36 @@ static void only_ascii_letters_have_no_case(void **state)
         if (are_equal != cases[i].are_equal)
             fail_msg("case %zu: %d instead of %d", i, are_equal, cases[i].are_equal);
     }
+}
+
+static struct span on_heap(const uint8_t *bytes, size_t len)
+{
+    uint8_t *copy = malloc(len > 0 ? len : 1); /* of its exact size: a sanitizer sees a step beyond the end */
+    assert_non_null(copy);
+    memcpy(copy, bytes, len);
+    return span_of(copy, len);
+}
+
+static void one_other_byte_in_any_place_of_any_length_makes_a_difference(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len <= 40; len++) {
+        uint8_t bytes[40];
+        memset(bytes, 'x', sizeof bytes);
+        struct span a = on_heap(bytes, len), b = on_heap(bytes, len);
+        uint8_t *place = (uint8_t *)(uintptr_t)b.bytes;
+        assert_true(span_equals(a, b));
+        for (size_t at = 0; at < len; at++) {
+            place[at] ^= 1;
+            assert_false(span_equals(a, b));
+            place[at] ^= 1;
+        }
+        if (len > 0)
+            assert_false(span_equals(a, span_of(b.bytes, len - 1)));
+        free((void *)(uintptr_t)a.bytes);
+        free(place);
+    }
+    assert_true(span_equals(SPAN_NONE, span_str("")));
 }
 
 static const char *text_of(struct span s)
@@ -93,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_ascii_letters_have_no_case),
+        cmocka_unit_test(one_other_byte_in_any_place_of_any_length_makes_a_difference),
         cmocka_unit_test(blanks_are_trimmed_at_both_ends_only),
         cmocka_unit_test(a_cut_takes_what_is_before_and_leaves_what_is_behind),
         cmocka_unit_test(a_cut_at_the_last_character_leaves_an_empty_rest_that_is_there),
