@@ -1,5 +1,7 @@
 #include "relay/lifetime.h"
 
+#include <assert.h>
+
 #include "relay/acks.h"
 #include "relay/catchup.h"
 #include "relay/delivery.h"
@@ -8,6 +10,7 @@
 /* One without a socket is forgotten a time to live from now. */
 static void expire_later(struct relay *r, struct session *s, uint64_t now_ms)
 {
+    assert(!s->is_open);
     if (s->is_expiring)
         TAILQ_REMOVE(&r->expiring, s, in_expiry);
     s->is_expiring = true;

@@ -138,7 +138,7 @@ static void drop_dead_head(struct log *log)
 /* Closes the gaps that dead entries leave. */
 static void compact(struct log *log)
 {
-    size_t kept = 0;
+    uint32_t kept = 0;
     for (size_t i = 0; i < log->count; i++)
         if (entry_at(log, i)->frame)
             *entry_at(log, kept++) = *entry_at(log, i);
@@ -147,7 +147,7 @@ static void compact(struct log *log)
 
 static int grow_ring(struct log *log)
 {
-    size_t cap = log->cap ? 2 * log->cap : RING_MIN;
+    uint32_t cap = log->cap ? 2 * log->cap : RING_MIN;
     struct log_entry *ring = malloc(cap * sizeof *ring);
     if (!ring)
         return -ENOMEM;

@@ -14,7 +14,7 @@ static void send_ping(struct conn *c)
     uint8_t frame[CONTROL_HEADER_BYTES + CONN_PING_BYTES];
     struct span payload = span_of(c->ping, CONN_PING_BYTES);
     cursor_ask(&c->cursor);
-    write_u64(c->ping, c->cursor.asked.seq);
+    write_u64(c->ping, c->cursor.seq);
     write_u64(c->ping + 8, ++c->shared->pings);
     conn_enter(c, PHASE_PINGED);
     conn_send(c, frame, control_make(frame, CONTROL_PING, payload));
