@@ -153,7 +153,7 @@ static bool give_up_idle(struct relay *r)
 
 static bool is_over_memory(const struct relay *r)
 {
-    return r->config.memory_bytes > 0 && r->sessions.log_bytes > r->config.memory_bytes;
+    return r->config.memory_bytes > 0 && r->sessions.logs.bytes > r->config.memory_bytes;
 }
 
 void lifetime_bound_memory(struct relay *r)

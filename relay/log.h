@@ -27,6 +27,12 @@ struct log_entry {
         *without_metadata; /* owned; the form without preview metadata, made on first need; or NULL */
 };
 
+/* Of all logs together. A frame in several logs (a broadcast that waits for slow sockets) counts in each. */
+struct log_totals {
+    size_t bytes; /* of all frames held */
+    size_t held;  /* the memory that they take */
+};
+
 struct log_limits {
     size_t events;
     size_t bytes;
@@ -57,13 +63,19 @@ struct log {
         before; /* the id of the newest entry that was dropped at the old end, or is known to be before it */
     uint64_t
         gap_seq; /* nothing was ever held at this seq: events that never came here would be there. 0: none */
-    uint64_t swept_to;  /* no entry before it is transient */
-    size_t *total;      /* bytes of all logs together: kept up to date; borrowed */
-    uint32_t transient; /* entries held that are transient */
+    uint64_t swept_to;         /* no entry before it is transient */
+    struct log_totals *totals; /* kept up to date; borrowed */
+    uint32_t transient;        /* entries held that are transient */
 };
 
-void log_init(struct log *log, size_t *total);
+void log_init(struct log *log, struct log_totals *totals);
 void log_deinit(struct log *log);
+
+/* The memory of its ring and its keys, without the frames. */
+static inline size_t log_room_bytes(const struct log *log)
+{
+    return block_bytes(log->cap * sizeof *log->ring) + block_bytes(log->keys.cap * sizeof *log->keys.slots);
+}
 
 /* Takes the frame, on every path. With a key, the entry that has this key is dropped and *replaced says so.
  * Then the oldest entries go until the limits are met; the newest stays whatever its size.

@@ -72,7 +72,7 @@ static void grow(struct session_table *t)
 
 struct session *session_add(struct session_table *t, struct span sid)
 {
-    struct session *s = calloc(1, session_bytes(sid.len));
+    struct session *s = calloc(1, session_size(sid.len));
     if (!s)
         return NULL;
     if (t->count >= t->cap)
@@ -81,7 +81,7 @@ struct session *session_add(struct session_table *t, struct span sid)
     s->sid_len = (uint8_t)sid.len;
     s->hash = (uint32_t)hash_bytes(sid, t->seed);
     s->told = -1;
-    log_init(&s->log, &t->log_bytes);
+    log_init(&s->log, &t->logs);
     TAILQ_INIT(&s->cursors);
     put(t, s);
     t->count++;
@@ -96,6 +96,16 @@ void session_remove(struct session_table *t, struct session *s)
     *link = s->next_in_bucket;
     t->count--;
     session_free(s);
+}
+
+size_t session_bytes(const struct session *s)
+{
+    return block_bytes(session_size(s->sid_len)) + block_bytes(s->prompt_len) + block_bytes(s->node_len);
+}
+
+size_t session_table_bytes(const struct session_table *t)
+{
+    return block_bytes(t->cap * sizeof *t->buckets);
 }
 
 void session_each(const struct session_table *t, void (*fn)(struct session *s, void *arg), void *arg)

@@ -72,8 +72,8 @@ struct session {
     uint8_t sid[];
 };
 
-/* How much memory the session itself takes. */
-static inline size_t session_bytes(size_t sid_len)
+/* The size of a session. */
+static inline size_t session_size(size_t sid_len)
 {
     return offsetof(struct session, sid) + sid_len;
 }
@@ -100,7 +100,7 @@ struct session_table {
     struct session **buckets; /* owned */
     size_t cap;               /* a power of two */
     size_t count;
-    size_t log_bytes; /* of all logs */
+    struct log_totals logs;
     uint64_t seed[2];
 };
 
@@ -113,6 +113,11 @@ struct session *session_find(const struct session_table *t, struct span sid); /*
 struct session *session_add(struct session_table *t, struct span sid);
 /* Out of the table and freed. It must have no cursor and be in no list. */
 void session_remove(struct session_table *t, struct session *s);
+
+/* The memory that a session takes, without its log and what it catches up with. */
+size_t session_bytes(const struct session *s);
+/* And that of the table itself. */
+size_t session_table_bytes(const struct session_table *t);
 
 /* Calls fn for every session; fn must not add or remove any. */
 void session_each(const struct session_table *t, void (*fn)(struct session *s, void *arg), void *arg);

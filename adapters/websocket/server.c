@@ -173,6 +173,12 @@ int server_reload(struct server *s)
     return 0;
 }
 
+/* With each its place in the loop's table of descriptors. */
+size_t server_bytes(const struct server *s)
+{
+    return s->shared.count * (block_bytes(sizeof(struct conn)) + sizeof(void *));
+}
+
 static void note_not_accepted(struct server *s, int error)
 {
     bool is_memory = error == -ENOMEM || error == -ENOBUFS;
