@@ -89,7 +89,7 @@
 /* What memory is used for, each block with what the allocator adds to it. X(NAME, label) */
 #define MEMORY_KINDS(X)                                                                      \
     X(START, "start")             /* the program itself, before the first client */          \
-    X(CONNECTIONS, "connections") /* sockets, without what a slow one has not taken yet */   \
+    X(CONNECTIONS, "connections") /* with what a slow one has not taken yet */               \
     X(SESSIONS, "sessions")       /* and their table */                                      \
     X(LOGS, "logs")               /* room for entries, and where each conflation key's is */ \
     X(FRAMES, "frames")           /* of all logs; one that is in several counts in each */   \

@@ -119,6 +119,15 @@ size_t outbox_writing(const struct outbox *o)
     return uv_stream_get_write_queue_size(o->stream);
 }
 
+size_t outbox_bytes(const struct outbox *o)
+{
+    const struct backlog *b = o->backlog;
+    if (!b)
+        return 0;
+    size_t writing = b->frame ? frame_bytes(b->frame) / b->frame->refs : block_bytes(outbox_writing(o));
+    return block_bytes(sizeof *b) + writing + block_bytes(b->waiting_len);
+}
+
 /* The control bytes that waited are what is written now. */
 static int write_waiting(struct backlog *b)
 {

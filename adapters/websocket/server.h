@@ -23,7 +23,7 @@ int server_open(struct server *s, struct relay *relay, const char **where)
 /* Options have changed in place (SIGHUP). 0; or -ENOMEM, and the features are those from before. */
 int server_reload(struct server *s) __attribute__((warn_unused_result));
 
-/* The memory of all connections, but for what is written to slow ones and the requests and messages that are not complete. */
+/* The memory of all connections. */
 size_t server_bytes(const struct server *s);
 
 /* Refuses upgrades with 503 from now on and closes the sockets with 1012, evenly over options->drain_time_ms.

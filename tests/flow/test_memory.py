@@ -1,15 +1,16 @@
 """What /metrics says of memory, beside what the allocator says."""
 import pytest
 from servers import Relay, until
-from ws import connect_tcp, read_head, upgrade_request
+from ws import connect_tcp, read_head, socket_with_buffer, upgrade_request
 
 SESSIONS, EVENTS, TEXT_BYTES = 300, 40, 150
+SLOW, PICTURES, PICTURE_BYTES = 8, 12, 1 << 20
 TOLERANCE = 0.1   # of what was allocated since the warm-up: what of it no kind counts
 LIBRARIES = 32768  # what they may allocate for themselves meanwhile
 
 
-def join(relay, sid):
-    s = connect_tcp(relay.address)
+def join(relay, sid, s=None):
+    s = s or connect_tcp(relay.address)
     s.sendall(upgrade_request(f"/ws?clientId={sid}"))
     assert read_head(s)[0].startswith(b"HTTP/1.1 101 ")
     return s
@@ -63,4 +64,23 @@ def test_kinds_of_memory_add_up_to_what_is_allocated(patient, publisher):
         s.close()
     until(lambda: patient.metric("sessions") == 0, "all sessions to be forgotten")
     kinds = growth.expect_to_add_up()
-    assert kinds["connections"] == kinds["frames"] == kinds["logs"] == 0, kinds
+    assert kinds["frames"] == kinds["logs"] == 0 and kinds["connections"] < 10000, kinds
+
+
+def test_what_slow_sockets_have_not_taken_is_counted_too(patient, publisher):
+    growth = Growth(patient)
+    sids = [f"slow-{n:02}" for n in range(SLOW)]
+    sockets = [join(patient, sid, socket_with_buffer(patient.address, 4096)) for sid in sids]
+    until(lambda: patient.metric("sessions_reading") == 0, "all sessions to be caught up")
+    for n in range(PICTURES):
+        for sid in sids:
+            publisher.emit(4, [["JPEG", bytes([n]) * PICTURE_BYTES, 512], {"node_id": "3", "prompt_id": "p"}], sid)
+    patient.wait_metric("events_total", SLOW * PICTURES)
+    kinds = growth.expect_to_add_up()
+    assert kinds["frames"] >= SLOW * PICTURE_BYTES, kinds
+    assert kinds["connections"] >= SLOW * PICTURE_BYTES, "each has begun with a picture that others have replaced"
+    for s in sockets:
+        s.close()
+    until(lambda: patient.metric("sessions") == 0, "all sessions to be forgotten")
+    kinds = growth.expect_to_add_up()
+    assert kinds["connections"] < PICTURE_BYTES, kinds
