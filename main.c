@@ -10,6 +10,7 @@
 #include "adapters/http/ops.h"
 #include "adapters/msgpack/codec.h"
 #include "adapters/process/descriptors.h"
+#include "adapters/process/heap.h"
 #include "adapters/process/journal.h"
 #include "adapters/process/listener.h"
 #include "adapters/process/logger.h"
@@ -32,6 +33,7 @@ struct program {
     struct server *server;
     struct ops *ops;
     struct ticker *ticker;
+    struct heap *heap;
     struct signals *signals;
 };
 
@@ -64,7 +66,10 @@ static const char *not_ready(struct ops_source *self)
 
 static const struct metrics *measure(struct ops_source *self)
 {
-    return relay_measure(&program_of(self)->relay);
+    struct program *p = program_of(self);
+    p->relay.metrics.memory[MEMORY_CONNECTIONS] = server_bytes(p->server);
+    p->relay.metrics.memory[MEMORY_REDIS] = redis_bytes(p->redis);
+    return relay_measure(&p->relay);
 }
 
 static void count_evicted(struct ops_source *self)
@@ -85,12 +90,15 @@ static void close_edges(struct program *p)
         redis_close(p->redis);
     if (p->ticker)
         ticker_close(p->ticker);
+    if (p->heap)
+        heap_close(p->heap);
     if (p->signals)
         signals_close(p->signals);
     p->ops = NULL;
     p->server = NULL;
     p->redis = NULL;
     p->ticker = NULL;
+    p->heap = NULL;
     p->signals = NULL;
 }
 
@@ -200,7 +208,8 @@ static int open_edges(struct program *p)
     const char *where = "";
     const char *ops_listen = p->config.options.ops_listen;
     p->ticker = ticker_open(&p->loop, &p->relay);
-    if (!p->ticker)
+    p->heap = heap_open(&p->loop, &p->relay, HEAP_LOOK_MS);
+    if (!p->ticker || !p->heap)
         return fail(p, "cannot start", "clock", -ENOMEM);
     if (!(p->signals = signals_open(&p->loop, &p->on_signal, &error)))
         return fail(p, "cannot start", "signals", error);
@@ -209,6 +218,7 @@ static int open_edges(struct program *p)
     if (*ops_listen && !(p->ops = ops_open(&p->loop, &p->config.options, &p->logger, &p->ops_source, &error)))
         return fail_to_listen(p, "ops.listen", ops_listen, error);
     redis_open(p->redis, &p->relay);
+    p->relay.metrics.memory[MEMORY_START] = heap_allocated_bytes();
     return 0;
 }
 

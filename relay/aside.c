@@ -9,6 +9,11 @@ void aside_init(struct aside *a)
     STAILQ_INIT(&a->items);
 }
 
+size_t aside_bytes(const struct aside *a)
+{
+    return a->count * block_bytes(sizeof(struct aside_item)) + a->bytes;
+}
+
 void aside_free(struct aside_item *item)
 {
     frame_unref(item->frame);

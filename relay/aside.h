@@ -22,6 +22,8 @@ struct aside {
 };
 
 void aside_init(struct aside *a);
+/* The memory that it takes, but for frames, which the logs' share. */
+size_t aside_bytes(const struct aside *a);
 /* Frees what is left. */
 void aside_clear(struct aside *a);
 

@@ -142,3 +142,9 @@ void catchup_put_frame_aside(struct relay *r, struct session *s, struct frame *t
         return;
     r->metrics.out_of_memory++;
 }
+
+size_t catchup_bytes(const struct catchup *c)
+{
+    return block_bytes(sizeof *c) + aside_bytes(&c->back) + aside_bytes(&c->on) + aside_bytes(&c->latest) +
+           aside_bytes(&c->live);
+}

@@ -54,6 +54,8 @@ void catchup_restart(struct relay *r, struct session *s);
 /* Out of the session, which has caught up. The caller's then: catchup_free(). */
 struct catchup *catchup_end(struct relay *r, struct session *s) __attribute__((warn_unused_result));
 void catchup_free(struct catchup *c);
+/* The memory that it takes, with all that was put aside. */
+size_t catchup_bytes(const struct catchup *c);
 /* Gives it up, if there is one. What came live is lost. */
 void catchup_abandon(struct relay *r, struct session *s);
 

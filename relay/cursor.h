@@ -35,25 +35,32 @@ struct reached {
 struct cursor {
     struct session *session;        /* NULL while not attached */
     TAILQ_ENTRY(cursor) in_session; /* newest first */
-    TAILQ_ENTRY(cursor) in_waiting; /* while is_timed: in the relay's list of its state, oldest first */
-    uint64_t seq;          /* the next entry of the log to read; while not live, the first it may need */
-    struct reached acked;  /* as the last acknowledgement says, or where it was placed */
-    struct reached asked;  /* by the last cursor_ask() */
-    struct stream_id last; /* of the newest entry before seq */
-    uint64_t kept;         /* after the last entry written that asks to be acknowledged */
-    uint64_t live_from;    /* what is before it is replayed; broadcasts are not */
-    uint64_t resume_from;  /* held: where it goes on by what is known of the client */
-    uint64_t start_from;   /* held: where it begins when nothing is known */
-    uint64_t wait_until_ms;
+    uint64_t seq;       /* the next entry of the log to read; while not live, the first it may need */
+    uint64_t live_from; /* what is before it is replayed; broadcasts are not */
     uint64_t opened_ms;
-    uint32_t replayed;                 /* entries, and not counted yet */
+    union {
+        struct { /* waiting or held */
+            TAILQ_ENTRY(cursor)
+            in_waiting;             /* while is_timed: in the relay's list of its state, oldest first */
+            uint64_t wait_until_ms; /* likewise */
+            uint64_t resume_from;   /* where it goes on by what is known of the client */
+            uint64_t start_from;    /* where it begins when nothing is known */
+        };
+        struct {                   /* live */
+            struct reached acked;  /* as the last acknowledgement says, or where it was placed */
+            struct reached asked;  /* by the last cursor_ask() */
+            struct stream_id last; /* of the newest entry before seq */
+            uint64_t kept;         /* after the last entry written that asks to be acknowledged */
+        };
+    };
     struct frame *own[CURSOR_OWN_MAX]; /* owned */
+    uint32_t replayed;                 /* entries, and not counted yet */
     uint8_t own_count;
-    enum cursor_state state;
-    bool wants_metadata; /* negotiated supports_preview_metadata; set by the owner */
-    bool is_settled;     /* its flags have come, or will not */
-    bool is_timed;       /* in a list of its state's, until wait_until_ms */
-    bool is_blocked;     /* its socket takes no more for now; set by the owner, cleared by relay_writable */
+    enum cursor_state state : 8;
+    bool wants_metadata : 1; /* negotiated supports_preview_metadata; set by the owner */
+    bool is_settled : 1;     /* its flags have come, or will not */
+    bool is_timed : 1;       /* in a list of its state's, until wait_until_ms */
+    bool is_blocked : 1; /* its socket takes no more for now; set by the owner, cleared by relay_writable */
 };
 
 /* The next frames for this socket, in order, at most max. They are borrowed: valid until the log next changes
@@ -78,10 +85,11 @@ static inline bool cursor_is_unacknowledged(const struct cursor *c)
     return c->state == CURSOR_LIVE && c->kept > c->acked.seq;
 }
 
-/* A ping is sent now, after all that was taken: notes how far that is. */
+/* A ping is sent now, after all that was taken: notes how far that is. Before it is live nothing is acknowledged. */
 static inline void cursor_ask(struct cursor *c)
 {
-    c->asked = (struct reached){c->seq, c->last};
+    if (c->state == CURSOR_LIVE)
+        c->asked = (struct reached){c->seq, c->last};
 }
 
 /* Gives up the frames of its own. */

@@ -116,9 +116,11 @@ struct frame *frame_builder_finish(struct frame_builder *b, enum frame_kind kind
     if (b->cap - b->len > SLACK_KEPT) {
         struct frame *smaller = resize(f, b->len);
         f = smaller ? smaller : f;
+        b->cap = smaller ? b->len : b->cap;
     }
     size_t header = write_header(f->buf + FRAME_HEADER_MAX, kind, b->len);
-    f->start = FRAME_HEADER_MAX - header;
+    f->start = (uint32_t)(FRAME_HEADER_MAX - header);
+    f->unused = (uint32_t)(b->cap - b->len);
     f->len = header + b->len;
     b->frame = NULL;
     return f;

@@ -8,6 +8,9 @@
 #ifndef RELAY_FRAME_H
 #define RELAY_FRAME_H
 
+#include <stddef.h>
+
+#include "relay/block.h"
 #include "relay/span.h"
 
 #define FRAME_HEADER_MAX 10
@@ -18,7 +21,8 @@ struct frame {
     uint32_t refs;
     uint32_t picture_type; /* with picture_at: the u32 image type of the frame's form without metadata */
     size_t picture_at; /* where in the payload a preview's picture begins; 0: the frame has one form only */
-    size_t start;      /* where in buf the wire bytes begin */
+    uint32_t start;    /* where in buf the wire bytes begin */
+    uint32_t unused;   /* bytes of buf after them */
     size_t len;        /* how many they are */
     uint8_t buf[];
 };
@@ -27,6 +31,12 @@ struct frame {
 static inline struct span frame_wire(const struct frame *f)
 {
     return span_of(f->buf + f->start, f->len);
+}
+
+/* How much memory it takes. */
+static inline size_t frame_bytes(const struct frame *f)
+{
+    return block_bytes(offsetof(struct frame, buf) + f->start + f->len + f->unused);
 }
 
 /* The payload alone, without the WebSocket header. */

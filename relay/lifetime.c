@@ -1,5 +1,7 @@
 #include "relay/lifetime.h"
 
+#include <assert.h>
+
 #include "relay/acks.h"
 #include "relay/catchup.h"
 #include "relay/delivery.h"
@@ -8,6 +10,7 @@
 /* One without a socket is forgotten a time to live from now. */
 static void expire_later(struct relay *r, struct session *s, uint64_t now_ms)
 {
+    assert(!s->is_open);
     if (s->is_expiring)
         TAILQ_REMOVE(&r->expiring, s, in_expiry);
     s->is_expiring = true;
@@ -150,7 +153,7 @@ static bool give_up_idle(struct relay *r)
 
 static bool is_over_memory(const struct relay *r)
 {
-    return r->config.memory_bytes > 0 && r->sessions.log_bytes > r->config.memory_bytes;
+    return r->config.memory_bytes > 0 && r->sessions.logs.bytes > r->config.memory_bytes;
 }
 
 void lifetime_bound_memory(struct relay *r)

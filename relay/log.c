@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define RING_MIN 4
+#define RING_ONE 1 /* what most sessions have most of the time: a status, which goes as soon as it is sent */
+#define RING_MIN 4 /* where there is a second entry */
 #define KEYS_MIN 8
-#define CAP_KEPT 16 /* of either, by an empty log */
 
 /* From conflation key to seq */
 
@@ -93,27 +93,30 @@ static size_t index_of(const struct log *log, uint64_t seq)
     return low;
 }
 
-static size_t entry_bytes(const struct log_entry *e)
+static void add_frame(struct log *log, const struct frame *f)
 {
-    return e->frame->len + (e->without_metadata ? e->without_metadata->len : 0);
+    log->bytes += f->len;
+    log->totals->bytes += f->len;
+    log->totals->held += frame_bytes(f);
 }
 
-static void add_bytes(struct log *log, size_t bytes)
+static void drop_frame(struct log *log, struct frame *f)
 {
-    log->bytes += bytes;
-    *log->total += bytes;
+    if (!f)
+        return;
+    log->bytes -= f->len;
+    log->totals->bytes -= f->len;
+    log->totals->held -= frame_bytes(f);
+    frame_unref(f);
 }
 
 /* Takes the frames out of an entry, which stays in the ring as a dead one. Its key is dealt with. */
 static void empty_entry(struct log *log, struct log_entry *e)
 {
-    size_t bytes = entry_bytes(e);
-    log->bytes -= bytes;
-    *log->total -= bytes;
     log->live--;
     log->transient -= e->place.is_transient;
-    frame_unref(e->frame);
-    frame_unref(e->without_metadata);
+    drop_frame(log, e->frame);
+    drop_frame(log, e->without_metadata);
     e->frame = e->without_metadata = NULL;
 }
 
@@ -146,7 +149,7 @@ static void drop_dead_head(struct log *log)
 /* Closes the gaps that dead entries leave. */
 static void compact(struct log *log)
 {
-    size_t kept = 0;
+    uint32_t kept = 0;
     for (size_t i = 0; i < log->count; i++)
         if (entry_at(log, i)->frame)
             *entry_at(log, kept++) = *entry_at(log, i);
@@ -155,7 +158,7 @@ static void compact(struct log *log)
 
 static int grow_ring(struct log *log)
 {
-    size_t cap = log->cap ? 2 * log->cap : RING_MIN;
+    uint32_t cap = log->cap == 0 ? RING_ONE : log->cap == RING_ONE ? RING_MIN : 2 * log->cap;
     struct log_entry *ring = malloc(cap * sizeof *ring);
     if (!ring)
         return -ENOMEM;
@@ -173,16 +176,16 @@ static int reserve_entry(struct log *log)
 {
     if (log->count < log->cap)
         return 0;
-    if (log->cap > 0 && log->live <= log->cap - log->cap / 4) {
+    if (log->cap >= RING_MIN && log->live <= log->cap - log->cap / 4) {
         compact(log);
         return 0;
     }
     return grow_ring(log);
 }
 
-void log_init(struct log *log, size_t *total)
+void log_init(struct log *log, struct log_totals *totals)
 {
-    *log = (struct log){.next_seq = 1, .total = total};
+    *log = (struct log){.next_seq = 1, .totals = totals};
 }
 
 void log_deinit(struct log *log)
@@ -230,7 +233,7 @@ int log_append(struct log *log, struct frame *take_frame, struct place place, co
     log->count++;
     log->live++;
     log->transient += place.is_transient;
-    add_bytes(log, take_frame->len);
+    add_frame(log, take_frame);
     *entry_at(log, log->count - 1) =
         (struct log_entry){.seq = log->next_seq++, .place = place, .frame = take_frame};
     while (is_over(log, limits) && log_give_up_oldest(log))
@@ -267,7 +270,8 @@ struct frame *log_without_metadata(struct log *log, struct log_entry *e)
 {
     if (!e->without_metadata) {
         e->without_metadata = frame_without_metadata(e->frame);
-        add_bytes(log, e->without_metadata ? e->without_metadata->len : 0);
+        if (e->without_metadata)
+            add_frame(log, e->without_metadata);
     }
     return e->without_metadata;
 }
@@ -292,15 +296,16 @@ void log_drop_prompt(struct log *log, uint64_t prompt)
     drop_dead_head(log);
 }
 
-/* What a slow socket made the log grow to goes back when it has caught up. */
+/* An empty log keeps room for the next few events, so that they allocate none: what a run, or a slow socket, has made it
+ * grow to beyond that goes back. */
 static void give_back(struct log *log)
 {
-    if (log->cap > CAP_KEPT) {
+    if (log->cap > RING_MIN) {
         free(log->ring);
         log->ring = NULL;
         log->cap = log->head = 0;
     }
-    if (log->keys.cap > CAP_KEPT) {
+    if (log->keys.cap > KEYS_MIN) {
         free(log->keys.slots);
         log->keys = (struct log_keys){NULL, 0, 0};
     }

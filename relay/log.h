@@ -27,6 +27,12 @@ struct log_entry {
         *without_metadata; /* owned; the form without preview metadata, made on first need; or NULL */
 };
 
+/* Of all logs together. A frame in several logs (a broadcast that waits for slow sockets) counts in each. */
+struct log_totals {
+    size_t bytes; /* of all frames held */
+    size_t held;  /* the memory that they take */
+};
+
 struct log_limits {
     size_t events;
     size_t bytes;
@@ -37,32 +43,39 @@ struct log_keys {
     struct log_key {
         uint64_t key; /* 0: empty */
         uint64_t seq;
-    } * slots;   /* owned; NULL while there is no key */
-    size_t cap;  /* a power of two, or 0 */
-    size_t used; /* at most half of cap */
+    } * slots;     /* owned; NULL while there is no key */
+    uint32_t cap;  /* a power of two, or 0 */
+    uint32_t used; /* at most half of cap */
 };
 
+/* Entries are counted in 32 bits: session.log_events is 2^20 at most, and the ring less than four times that. */
 struct log {
     struct log_entry *ring; /* owned; entries in order of seq, dead ones among them */
-    size_t cap;             /* a power of two, or 0 */
-    size_t head;            /* index of the oldest */
-    size_t count;           /* entries in the ring, dead ones included */
-    size_t live;            /* entries with a frame */
-    size_t bytes;           /* of all frames held */
-    uint64_t next_seq;      /* of the entry that will be appended next; the first is 1 */
+    struct log_keys keys;
+    uint32_t cap;        /* of the ring: a power of two, or 0 */
+    uint32_t head;       /* index of the oldest */
+    uint32_t count;      /* entries in the ring, dead ones included */
+    uint32_t live;       /* entries with a frame */
+    size_t bytes;        /* of all frames held */
+    uint64_t next_seq;   /* of the entry that will be appended next; the first is 1 */
     uint64_t trimmed_to; /* everything before this seq was trimmed for the limits, not because all had it */
     struct stream_id
         before; /* the id of the newest entry that was dropped at the old end, or is known to be before it */
     uint64_t
         gap_seq; /* nothing was ever held at this seq: events that never came here would be there. 0: none */
-    size_t transient;  /* entries held that are transient */
-    uint64_t swept_to; /* no entry before it is transient */
-    size_t *total;     /* bytes of all logs together: kept up to date; borrowed */
-    struct log_keys keys;
+    uint64_t swept_to;         /* no entry before it is transient */
+    struct log_totals *totals; /* kept up to date; borrowed */
+    uint32_t transient;        /* entries held that are transient */
 };
 
-void log_init(struct log *log, size_t *total);
+void log_init(struct log *log, struct log_totals *totals);
 void log_deinit(struct log *log);
+
+/* The memory of its ring and its keys, without the frames. */
+static inline size_t log_room_bytes(const struct log *log)
+{
+    return block_bytes(log->cap * sizeof *log->ring) + block_bytes(log->keys.cap * sizeof *log->keys.slots);
+}
 
 /* Takes the frame, on every path. With a key, the entry that has this key is dropped and *replaced says so.
  * Then the oldest entries go until the limits are met; the newest stays whatever its size.

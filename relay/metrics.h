@@ -33,6 +33,8 @@
     X(redis_reconnects, counter, "redis_reconnects_total", "Connections made to Redis after the first.")     \
     X(redis_errors, counter, "redis_errors_total",                                                           \
       "Replies about sessions that were errors, or of a type that does not belong there.")                   \
+    X(heap_trims, counter, "heap_trims_total",                                                               \
+      "Times that free memory was given back to the system, after much was in use.")                         \
     X(handshakes, counter, "handshakes_total", "WebSocket upgrades that were answered with 101.")            \
     X(client_messages, counter, "client_messages_total", "Messages received from clients.")                  \
     X(ops_evicted, counter, "ops_connections_evicted_total",                                                 \
@@ -84,6 +86,17 @@
     X(DRAIN, "drain")         /* 1012 */                                 \
     X(NO_MEMORY, "no_memory")
 
+/* What memory is used for, each block with what the allocator adds to it. X(NAME, label) */
+#define MEMORY_KINDS(X)                                                                      \
+    X(START, "start")             /* the program itself, before the first client */          \
+    X(CONNECTIONS, "connections") /* with what a slow one has not taken yet */               \
+    X(SESSIONS, "sessions")       /* and their table */                                      \
+    X(LOGS, "logs")               /* room for entries, and where each conflation key's is */ \
+    X(FRAMES, "frames")           /* of all logs; one that is in several counts in each */   \
+    X(CATCHUPS, "catchups")       /* what is read from Redis, and what waits until it is */  \
+    X(WORKERS, "workers")                                                                    \
+    X(REDIS, "redis") /* commands that are sent and awaited */
+
 /* What a person should be told of. X(NAME, is a warning, whether it is about a SESSION or a WORKER, text of the log line) */
 #define NOTES(X)                                                                                 \
     X(GAP, true, SESSION, "a client has missed events: the log did not reach back to its place") \
@@ -99,10 +112,12 @@ enum note { NOTES(NOTE_NAME) NOTES_COUNT };
 #define DROP_NAME(NAME, label)   DROP_##NAME,
 #define REJECT_NAME(NAME, label) REJECT_##NAME,
 #define CLOSE_NAME(NAME, label)  CLOSE_##NAME,
+#define MEMORY_NAME(NAME, label) MEMORY_##NAME,
 
 enum drop_reason { DROP_NOTHING, DROP_REASONS(DROP_NAME) DROP_REASONS_COUNT };
 enum reject_reason { REJECT_NOTHING, REJECT_REASONS(REJECT_NAME) REJECT_REASONS_COUNT };
 enum close_reason { CLOSE_NOTHING, CLOSE_REASONS(CLOSE_NAME) CLOSE_REASONS_COUNT };
+enum memory_kind { MEMORY_KINDS(MEMORY_NAME) MEMORY_KINDS_COUNT };
 
 #define METRICS_FIELD(field, kind, name, help) uint64_t field;
 
@@ -111,10 +126,12 @@ struct metrics {
     uint64_t dropped[DROP_REASONS_COUNT];
     uint64_t rejected[REJECT_REASONS_COUNT];
     uint64_t closed[CLOSE_REASONS_COUNT];
+    uint64_t memory[MEMORY_KINDS_COUNT];
 };
 
 const char *drop_reason_label(enum drop_reason reason);
 const char *reject_reason_label(enum reject_reason reason);
 const char *close_reason_label(enum close_reason reason);
+const char *memory_kind_label(enum memory_kind kind);
 
 #endif

@@ -437,6 +437,9 @@ static void measure_session(struct session *s, void *arg)
 {
     struct metrics *m = arg;
     m->log_events += s->log.live;
+    m->memory[MEMORY_SESSIONS] += session_bytes(s);
+    m->memory[MEMORY_LOGS] += log_room_bytes(&s->log);
+    m->memory[MEMORY_CATCHUPS] += s->catchup ? catchup_bytes(s->catchup) : 0;
 }
 
 const struct metrics *relay_measure(struct relay *r)
@@ -445,8 +448,20 @@ const struct metrics *relay_measure(struct relay *r)
     r->metrics.workers = r->workers.count;
     r->metrics.queue_remaining = (uint64_t)r->workers.sum;
     r->metrics.reading = r->catching_up;
-    r->metrics.log_bytes = r->sessions.log_bytes;
+    r->metrics.log_bytes = r->sessions.logs.bytes;
     r->metrics.log_events = 0;
+    r->metrics.memory[MEMORY_SESSIONS] = session_table_bytes(&r->sessions);
+    r->metrics.memory[MEMORY_LOGS] = r->metrics.memory[MEMORY_CATCHUPS] = 0;
+    r->metrics.memory[MEMORY_FRAMES] = r->sessions.logs.held;
+    r->metrics.memory[MEMORY_WORKERS] = workers_bytes(&r->workers);
     session_each(&r->sessions, measure_session, &r->metrics);
     return &r->metrics;
+}
+
+#define SOCKET_BYTES 512 /* about; what its owner has for one */
+
+size_t relay_held_bytes(const struct relay *r)
+{
+    return r->sessions.logs.held + r->sessions.count * sizeof(struct session) +
+           r->metrics.connections * SOCKET_BYTES;
 }

@@ -19,6 +19,8 @@ void relay_deinit(struct relay *r);
 void relay_configure(struct relay *r, const struct relay_config *config);
 /* The figures, with the gauges of sessions, logs and workers brought up to date. Borrowed. */
 const struct metrics *relay_measure(struct relay *r);
+/* About how much memory it holds, by what there is most of; without counting anything. */
+size_t relay_held_bytes(const struct relay *r);
 
 /* From Redis */
 

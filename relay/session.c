@@ -32,14 +32,14 @@ void session_table_deinit(struct session_table *t)
     free(t->buckets);
 }
 
-static struct session **bucket_of(const struct session_table *t, uint64_t hash)
+static struct session **bucket_of(const struct session_table *t, uint32_t hash)
 {
     return &t->buckets[hash & (t->cap - 1)];
 }
 
 struct session *session_find(const struct session_table *t, struct span sid)
 {
-    uint64_t hash = hash_bytes(sid, t->seed);
+    uint32_t hash = (uint32_t)hash_bytes(sid, t->seed);
     for (struct session *s = *bucket_of(t, hash); s; s = s->next_in_bucket)
         if (s->hash == hash && span_equals(session_sid(s), sid))
             return s;
@@ -72,16 +72,16 @@ static void grow(struct session_table *t)
 
 struct session *session_add(struct session_table *t, struct span sid)
 {
-    struct session *s = calloc(1, sizeof *s + sid.len);
+    struct session *s = calloc(1, session_size(sid.len));
     if (!s)
         return NULL;
     if (t->count >= t->cap)
         grow(t);
     memcpy(s->sid, sid.bytes, sid.len);
     s->sid_len = (uint8_t)sid.len;
-    s->hash = hash_bytes(sid, t->seed);
+    s->hash = (uint32_t)hash_bytes(sid, t->seed);
     s->told = -1;
-    log_init(&s->log, &t->log_bytes);
+    log_init(&s->log, &t->logs);
     TAILQ_INIT(&s->cursors);
     put(t, s);
     t->count++;
@@ -98,6 +98,16 @@ void session_remove(struct session_table *t, struct session *s)
     session_free(s);
 }
 
+size_t session_bytes(const struct session *s)
+{
+    return block_bytes(session_size(s->sid_len)) + block_bytes(s->prompt_len) + block_bytes(s->node_len);
+}
+
+size_t session_table_bytes(const struct session_table *t)
+{
+    return block_bytes(t->cap * sizeof *t->buckets);
+}
+
 void session_each(const struct session_table *t, void (*fn)(struct session *s, void *arg), void *arg)
 {
     for (size_t i = 0; i < t->cap; i++)
@@ -108,13 +118,13 @@ void session_each(const struct session_table *t, void (*fn)(struct session *s, v
 /* What executes */
 
 /* Keeps a copy of a value; of an empty one, or without memory, nothing. */
-static void keep_copy(uint8_t **bytes, uint32_t *len, struct span value)
+static void keep_copy(uint8_t **bytes, uint16_t *len, struct span value)
 {
     if (span_equals(span_of(*bytes, *len), value))
         return;
     free(*bytes);
     *bytes = value.len > 0 && value.len <= SESSION_VALUE_MAX ? malloc(value.len) : NULL;
-    *len = *bytes ? (uint32_t)value.len : 0;
+    *len = *bytes ? (uint16_t)value.len : 0;
     if (*bytes)
         memcpy(*bytes, value.bytes, value.len);
 }

@@ -8,6 +8,8 @@
 #ifndef RELAY_SESSION_H
 #define RELAY_SESSION_H
 
+#include <stddef.h>
+
 #include "relay/cursor.h"
 #include "relay/log.h"
 
@@ -30,18 +32,18 @@ TAILQ_HEAD(session_list, session);
 
 struct session {
     struct session *next_in_bucket;
-    TAILQ_ENTRY(session) in_expiry;  /* while is_expiring */
-    TAILQ_ENTRY(session) in_open;    /* while is_open */
+    union {
+        TAILQ_ENTRY(session) in_open;   /* while is_open */
+        TAILQ_ENTRY(session) in_expiry; /* while is_expiring: never both */
+    };
     TAILQ_ENTRY(session) in_stored;  /* while storing is not STORE_NOTHING: in one of the relay's two lists */
     TAILQ_ENTRY(session) in_pending; /* while pending is not PENDING_NOTHING: in the relay's list of that */
-    uint64_t hash;
-    uint64_t expires_at_ms; /* while is_expiring */
-    uint64_t write_at_ms;   /* while pending is PENDING_COMPANY */
+    uint64_t expires_at_ms;          /* while is_expiring */
+    uint64_t write_at_ms;            /* while pending is PENDING_COMPANY */
     struct log log;
     struct cursor_list cursors; /* newest first */
     uint8_t *prompt;            /* owned; the prompt that executes, a MessagePack value; NULL: none */
     uint8_t *node;              /* owned; its last executing node for display, likewise; NULL: none yet */
-    uint32_t prompt_len, node_len;
     uint64_t start_seq; /* of the beginning of the prompt that executes, in the log; 0: it is not there */
     uint64_t node_seq;  /* of its last executing, likewise */
     struct catchup *catchup; /* owned; NULL: the log here is where it is in Redis */
@@ -56,26 +58,34 @@ struct session {
     int64_t
         owned_ms; /* when its newest socket counts as opened, by Redis' clock; 0: it is not claimed for that */
     int64_t heard_ms; /* the newest time that another relay has claimed it for, while ours was not answered */
-    uint64_t forgotten_ms; /* while is_forgotten: when the socket of that page was opened */
-    uint64_t newest_at_ms; /* when that id came */
-    int64_t told;          /* the queue number its sockets were told last; -1: none */
-    enum subscription subscription : 8;
-    enum pending pending : 8;
-    enum store store : 8;
-    bool has_log;
-    bool has_left;
-    bool is_forgotten;  /* its last page has gone: whoever comes next has seen nothing */
-    bool was_claimed;   /* Redis knows that it is this relay's, unless it has lost that */
-    bool has_listeners; /* another relay listened to its channel when it was claimed */
-    bool is_stored;     /* its place is in Redis, as far as is known */
-    bool is_open;       /* in the relay's list: broadcasts reach it */
-    bool is_executing;
-    bool is_expiring;     /* without a socket: forgotten when the time has come */
-    bool is_ending;       /* an execution_* ended its prompt: executing with no node will follow */
-    bool status_is_fresh; /* and a status came since */
+    uint64_t forgotten_ms;         /* while is_forgotten: when the socket of that page was opened */
+    uint64_t newest_at_ms;         /* when that id came */
+    int64_t told;                  /* the queue number its sockets were told last; -1: none */
+    uint32_t hash;                 /* the low half: as many buckets as there may be sessions */
+    uint16_t prompt_len, node_len; /* SESSION_VALUE_MAX at most */
+    enum subscription subscription : 4;
+    enum pending pending : 4;
+    enum store store : 4;
+    bool has_log : 1;
+    bool has_left : 1;
+    bool is_forgotten : 1;  /* its last page has gone: whoever comes next has seen nothing */
+    bool was_claimed : 1;   /* Redis knows that it is this relay's, unless it has lost that */
+    bool has_listeners : 1; /* another relay listened to its channel when it was claimed */
+    bool is_stored : 1;     /* its place is in Redis, as far as is known */
+    bool is_open : 1;       /* in the relay's list: broadcasts reach it */
+    bool is_executing : 1;
+    bool is_expiring : 1;     /* without a socket: forgotten when the time has come */
+    bool is_ending : 1;       /* an execution_* ended its prompt: executing with no node will follow */
+    bool status_is_fresh : 1; /* and a status came since */
     uint8_t sid_len;
     uint8_t sid[];
 };
+
+/* The size of a session. */
+static inline size_t session_size(size_t sid_len)
+{
+    return offsetof(struct session, sid) + sid_len;
+}
 
 static inline struct span session_sid(const struct session *s)
 {
@@ -99,7 +109,7 @@ struct session_table {
     struct session **buckets; /* owned */
     size_t cap;               /* a power of two */
     size_t count;
-    size_t log_bytes; /* of all logs */
+    struct log_totals logs;
     uint64_t seed[2];
 };
 
@@ -112,6 +122,11 @@ struct session *session_find(const struct session_table *t, struct span sid); /*
 struct session *session_add(struct session_table *t, struct span sid);
 /* Out of the table and freed. It must have no cursor and be in no list. */
 void session_remove(struct session_table *t, struct session *s);
+
+/* The memory that a session takes, without its log and what it catches up with. */
+size_t session_bytes(const struct session *s);
+/* And that of the table itself. */
+size_t session_table_bytes(const struct session_table *t);
 
 /* Calls fn for every session; fn must not add or remove any. */
 void session_each(const struct session_table *t, void (*fn)(struct session *s, void *arg), void *arg);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "relay/block.h"
 #include "relay/hash.h"
 
 void workers_init(struct workers *ws, const uint64_t seed[2])
@@ -252,4 +253,18 @@ void workers_expire(struct workers *ws, uint64_t now_ms, uint64_t timeout_ms, st
 uint64_t workers_next_ms(const struct workers *ws, uint64_t timeout_ms)
 {
     return ws->seen_from_ms == UINT64_MAX ? UINT64_MAX : ws->seen_from_ms + timeout_ms;
+}
+
+static size_t text_bytes(const struct worker *w)
+{
+    return block_bytes(w->id.len) + block_bytes(w->boot.len) + block_bytes(w->sid.len) +
+           block_bytes(w->prompt.len) + block_bytes(w->ended.len);
+}
+
+size_t workers_bytes(const struct workers *ws)
+{
+    size_t bytes = block_bytes(ws->cap * sizeof *ws->items);
+    for (size_t i = 0; i < ws->count; i++)
+        bytes += text_bytes(&ws->items[i]);
+    return bytes;
 }

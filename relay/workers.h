@@ -72,6 +72,8 @@ struct workers_listener {
 
 void workers_init(struct workers *ws, const uint64_t seed[2]);
 void workers_deinit(struct workers *ws);
+/* The memory that they take. */
+size_t workers_bytes(const struct workers *ws);
 
 /* A sign of life of a known worker; an unknown one is of no interest. */
 void workers_saw(struct workers *ws, struct span id, uint64_t now_ms);

@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "adapters/process/heap.h"
+
 static void write_head(const char *name, const char *kind, const char *help, FILE *to)
 {
     fprintf(to, "# HELP comfy_relay_%s %s\n# TYPE comfy_relay_%s %s\n", name, help, name, kind);
@@ -32,6 +34,21 @@ static void write_reasons(const struct metrics *m, FILE *to)
     write_head("connections_closed_total", "counter", "WebSocket connections that ended.", to);
     for (int i = CLOSE_NOTHING + 1; i < CLOSE_REASONS_COUNT; i++)
         write_reason("connections_closed_total", close_reason_label(i), m->closed[i], to);
+}
+
+static void write_memory(const struct metrics *m, FILE *to)
+{
+    size_t allocated = heap_allocated_bytes();
+    write_head("memory_bytes", "gauge", "Memory by what it is used for.", to);
+    for (int i = 0; i < MEMORY_KINDS_COUNT; i++)
+        fprintf(to, "comfy_relay_memory_bytes{kind=\"%s\"} %" PRIu64 "\n", memory_kind_label(i),
+                m->memory[i]);
+    if (allocated == 0)
+        return;
+    write_value("heap_allocated_bytes", "gauge", "Memory that is allocated, as the allocator counts it.",
+                allocated, to);
+    write_value("heap_free_bytes", "gauge",
+                "Memory that the allocator keeps, for later or given back in part.", heap_free_bytes(), to);
 }
 
 static double seconds(struct timeval t)
@@ -71,5 +88,6 @@ void metrics_write(const struct metrics *m, time_t started_at, FILE *to)
     METRICS(WRITE)
 #undef WRITE
     write_reasons(m, to);
+    write_memory(m, to);
     write_process(started_at, to);
 }

@@ -7,6 +7,7 @@
 #include "adapters/redis/registry.h"
 #include "adapters/redis/subscriber.h"
 #include "config/redis_url.h"
+#include "relay/block.h"
 
 #define PASSWORD_MAX 4096
 #define IDLE_MS      5000
@@ -157,6 +158,13 @@ const char *redis_why_not_ready(struct redis *r)
     snprintf(r->why, sizeof r->why, "not %s Redis: %s", r->subscriber.is_ready ? "asking" : "subscribed to",
              l->error[0] ? l->error : "connecting");
     return r->why;
+}
+
+size_t redis_bytes(const struct redis *r)
+{
+    const struct commands *c = &r->commands;
+    return block_bytes(c->under_way.cap * sizeof *c->under_way.items) + block_bytes(c->outgoing.cap) +
+           block_bytes(r->subscriber.pubsub.held_cap);
 }
 
 void redis_finish(struct redis *r, void (*on_done)(void *arg), void *arg)

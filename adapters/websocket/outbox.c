@@ -62,7 +62,7 @@ static int try_write(struct outbox *o, const uv_buf_t *bufs, int n)
 }
 
 /* A copy of the control bytes that the socket did not take is written when it takes more. */
-static int block_bytes(struct outbox *o, struct span left)
+static int keep_bytes(struct outbox *o, struct span left)
 {
     uint8_t *copy = malloc(left.len);
     if (!copy)
@@ -83,7 +83,7 @@ static int append_waiting(struct backlog *b, const void *bytes, size_t len)
 }
 
 /* The socket took `written` bytes of the frames, which is not all, and of the tail none. */
-static int keep_rest(struct outbox *o, struct frame *const *frames, int n, size_t written, struct span tail)
+static int keep_frames(struct outbox *o, struct frame *const *frames, int n, size_t written, struct span tail)
 {
     int whole = 0;
     while (written >= frames[whole]->len)
@@ -109,9 +109,9 @@ int outbox_write(struct outbox *o, struct frame *const *frames, int n, struct sp
     if (written < 0)
         return written;
     if ((size_t)written < bytes)
-        return keep_rest(o, frames, n, (size_t)written, tail);
+        return keep_frames(o, frames, n, (size_t)written, tail);
     size_t done = (size_t)written - bytes;
-    int error = done < tail.len ? block_bytes(o, span_of(tail.bytes + done, tail.len - done)) : 0;
+    int error = done < tail.len ? keep_bytes(o, span_of(tail.bytes + done, tail.len - done)) : 0;
     return error < 0 ? error : n;
 }
 
@@ -123,7 +123,7 @@ int outbox_send(struct outbox *o, const void *bytes, size_t len)
     int written = try_write(o, &buf, 1);
     if (written < 0 || (size_t)written == len)
         return written < 0 ? written : 0;
-    return block_bytes(o, span_of((const uint8_t *)bytes + written, len - (size_t)written));
+    return keep_bytes(o, span_of((const uint8_t *)bytes + written, len - (size_t)written));
 }
 
 size_t outbox_waiting(const struct outbox *o)
@@ -134,6 +134,15 @@ size_t outbox_waiting(const struct outbox *o)
 size_t outbox_writing(const struct outbox *o)
 {
     return uv_stream_get_write_queue_size(o->stream);
+}
+
+size_t outbox_bytes(const struct outbox *o)
+{
+    const struct backlog *b = o->backlog;
+    if (!b)
+        return 0;
+    size_t writing = b->frame ? frame_bytes(b->frame) / b->frame->refs : block_bytes(outbox_writing(o));
+    return block_bytes(sizeof *b) + writing + block_bytes(b->waiting_len);
 }
 
 /* The control bytes that waited are what is written now. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <wslay/wslay.h>
 
+#include "relay/block.h"
 #include "relay/utf8.h"
 
 #define HEADER_MAX  14 /* with a 64-bit length and the mask */
@@ -31,6 +32,8 @@ struct receiver {
     size_t text_len, text_cap;
 };
 
+#define WSLAY_BYTES 4300 /* about; what wslay has for one */
+
 static ssize_t on_want_bytes(uint8_t *buf, size_t len, int flags, void *user_data);
 
 struct receiver *receiver_new(void)
@@ -53,6 +56,11 @@ void receiver_free(struct receiver *r)
     wslay_frame_context_free(r->frames);
     free(r->text);
     free(r);
+}
+
+size_t receiver_bytes(const struct receiver *r)
+{
+    return r ? block_bytes(sizeof *r) + WSLAY_BYTES + block_bytes(r->text_cap) : 0;
 }
 
 void receiver_feed(struct receiver *r, const void *bytes, size_t len)

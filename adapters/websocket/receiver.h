@@ -38,6 +38,8 @@ struct receiver_event {
 /* NULL when there is no memory. */
 struct receiver *receiver_new(void);
 void receiver_free(struct receiver *r); /* NULL is fine */
+/* The memory that it takes, with the message so far. */
+size_t receiver_bytes(const struct receiver *r); /* likewise */
 
 /* The bytes that came next. They are borrowed until receiver_next() has answered RECEIVER_NOTHING; only then
  * there can be more. */

@@ -182,6 +182,24 @@ int server_reload(struct server *s)
     return 0;
 }
 
+/* What a connection has beside itself, which is most often nothing. */
+static size_t extra_bytes(const struct conn *c)
+{
+    return outbox_bytes(&c->outbox) + receiver_bytes(c->receiver) + block_bytes(c->head_len);
+}
+
+/* With each its place in the loop's table of descriptors. */
+size_t server_bytes(const struct server *s)
+{
+    const struct conn *c;
+    size_t bytes = receiver_bytes(s->shared.spare);
+    bytes += s->shared.count * (block_bytes(sizeof *c) + sizeof(void *));
+    for (int i = 0; i < PHASE_LISTS; i++)
+        TAILQ_FOREACH (c, &s->shared.phases[i], in_phase)
+            bytes += extra_bytes(c);
+    return bytes;
+}
+
 static void note_not_accepted(struct server *s, int error)
 {
     bool is_memory = error == -ENOMEM || error == -ENOBUFS;

@@ -7,6 +7,7 @@
 #     tests/bench/run.sh peers           the relay beside what people would pick instead: nchan, Node, Go, Python
 #     tests/bench/run.sh log-cost        what the log in Redis costs the relay: publish.lua beside plain PUBLISH
 #     tests/bench/run.sh model           what planning needs to know, and a site worked out by it: deploy/SIZING.md
+#     tests/bench/run.sh memory          what a session's memory holds, by its content, and whether /metrics says so
 #     tests/bench/run.sh worker-cost     what the extension costs a ComfyUI: on the thread that raises an event, and over a run
 #
 # `--rounds N`, `--json FILE`, `--profile`; `--help` tells more. Installs what is missing, builds a release, prints a table
@@ -61,6 +62,9 @@ model)
     ;;
 log-cost)
     run "$ROOT/tests/bench/log_cost.py" "${@:2}"
+    ;;
+memory)
+    run "$ROOT/tests/bench/memory.py" "${@:2}"
     ;;
 worker-cost)
     run "$ROOT/tests/bench/worker_cost.py" "${@:2}"

@@ -58,12 +58,15 @@ static void values_are_those_that_were_counted(void **state)
     m.dropped[DROP_TOO_DEEP] = 3;
     m.rejected[REJECT_TIMEOUT] = 4;
     m.closed[CLOSE_PING_TIMEOUT] = 5;
+    m.memory[MEMORY_LOGS] = 6;
     char *text = text_of(&m);
     check_contains(text, "\ncomfy_relay_connections 7\n");
     check_contains(text, "\ncomfy_relay_events_total 18446744073709551615\n");
     check_contains(text, "\ncomfy_relay_messages_dropped_total{reason=\"too_deep\"} 3\n");
     check_contains(text, "\ncomfy_relay_handshakes_rejected_total{reason=\"timeout\"} 4\n");
     check_contains(text, "\ncomfy_relay_connections_closed_total{reason=\"ping_timeout\"} 5\n");
+    check_contains(text, "\ncomfy_relay_memory_bytes{kind=\"logs\"} 6\n");
+    check_contains(text, "\ncomfy_relay_heap_allocated_bytes ");
     check_contains(text, "\ncomfy_relay_start_time_seconds 1700000000\n");
     check_contains(text, "\ncomfy_relay_build_info{version=\"" COMFY_RELAY_VERSION "\"} 1\n");
     check_contains(text, "\ncomfy_relay_cpu_seconds_total ");

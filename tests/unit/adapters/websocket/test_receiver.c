@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "adapters/process/heap.h"
 #include "adapters/websocket/receiver.h"
 
 #define LIMIT 1000
@@ -288,6 +289,26 @@ static void an_idle_receiver_serves_another_socket(void **state)
     receiver_free(r);
 }
 
+/* What /metrics tells of it. */
+static void it_tells_how_much_memory_it_takes(void **state)
+{
+    (void)state;
+    struct receiver *r[20];
+    struct wire w = {.len = 0};
+    char got[4096] = "";
+    size_t before = heap_allocated_bytes();
+    for (int i = 0; i < 20; i++)
+        assert_non_null(r[i] = receiver_new());
+    size_t each = (heap_allocated_bytes() - before) / 20, empty = receiver_bytes(r[0]);
+    assert_in_range(empty, each - each / 10, each + each / 10);
+    add_str(&w, 0x01, "the beginning of a text");
+    feed(r[0], w.bytes, w.len, true, got, sizeof got);
+    assert_true(receiver_bytes(r[0]) >= empty + strlen("the beginning of a text"));
+    assert_int_equal(receiver_bytes(NULL), 0);
+    for (int i = 0; i < 20; i++)
+        receiver_free(r[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_message_at_the_limit_passes_and_one_above_it_is_1009),
         cmocka_unit_test(a_giant_declared_length_is_1009_before_a_byte_of_it_has_come),
         cmocka_unit_test(an_idle_receiver_serves_another_socket),
+        cmocka_unit_test(it_tells_how_much_memory_it_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
