@@ -224,6 +224,26 @@ static void peeking_tells_whether_something_asks_to_be_acknowledged(void **state
     teardown(&f);
 }
 
+/* Where a held one may begin is where a live one's acknowledgements are: a ping before its place is found, as when the
+ * keep-alive is short, must leave that alone. */
+static void a_ping_before_its_place_is_found_notes_nothing(void **state)
+{
+    (void)state;
+    struct cursor c = {.state = CURSOR_HELD,
+                       .seq = 5,
+                       .wait_until_ms = 1,
+                       .resume_from = 2,
+                       .start_from = 3,
+                       .is_timed = true};
+    cursor_ask(&c);
+    assert_int_equal(c.wait_until_ms, 1);
+    assert_int_equal(c.resume_from, 2);
+    assert_int_equal(c.start_from, 3);
+    c.state = CURSOR_LIVE;
+    cursor_ask(&c);
+    assert_int_equal(c.asked.seq, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +256,7 @@ int main(void)
         cmocka_unit_test(flags_choose_the_form_of_a_preview),
         cmocka_unit_test(each_form_is_made_once_for_all_cursors),
         cmocka_unit_test(peeking_tells_whether_something_asks_to_be_acknowledged),
+        cmocka_unit_test(a_ping_before_its_place_is_found_notes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
