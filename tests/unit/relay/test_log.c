@@ -485,12 +485,12 @@ static void the_memory_of_frames_is_counted_with_all_that_belongs_to_it(void **s
     put(&log, text);
     assert_in_range(totals.held, 2000 + sizeof(struct frame), 2100);
     assert_int_equal(totals.held, frame_bytes(log_at(&log, 0)->frame));
-    append(&log, "x", 7, 0, roomy);
-    append(&log, "y", 7, 0, roomy);
-    assert_in_range(log_room_bytes(&log), 3 * sizeof(struct log_entry), 1000);
+    for (int i = 0; i < 9; i++)
+        append(&log, "x", 7 + (uint64_t)i, 0, roomy);
+    assert_in_range(log_room_bytes(&log), 10 * sizeof(struct log_entry), 3000);
     log_trim(&log, log.next_seq);
     assert_int_equal(totals.held, 0);
-    assert_int_equal(log_room_bytes(&log), 0);
+    assert_in_range(log_room_bytes(&log), 0, 500); /* for the next few events */
     log_deinit(&log);
 }
 
