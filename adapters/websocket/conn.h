@@ -32,7 +32,7 @@
 #define CONN_PING_BYTES 8   /* payload of our pings */
 #define CONN_WRITTEN_MS 100 /* a ping that is due waits so long for a write to go along with */
 #define CONN_RESTING_MS \
-    500 /* from a pong until the next ping is due; half a ping interval where that is less */
+    2000 /* from a pong until the next ping is due; half a ping interval where that is less */
 #define CONN_CLOSE_WAIT_MS 2000 /* for the answer to our close frame */
 #define CONN_LINGER_MS     1000 /* for what was written to be taken */
 

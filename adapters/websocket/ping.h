@@ -1,12 +1,12 @@
 /* Pings: they keep a connection alive, find out when it is dead, and ask how far the client has got.
  *
  *     101 ─▶ quiet ──it is written to: the ping goes along─▶ pinged ──its echo──▶ resting ──all is acknowledged──▶ quiet
- *              │                                              ▲ ▲                  500 ms │
+ *              │                                              ▲ ▲                    2 s  │
  *              └──the keep-alive is due───────────────────────┘ │                         │ it is not
  *                                                               └──100 ms, or a write──written
  *
- * "Written to" counts when the cursor wants it acknowledged (relay/cursor.h). So a busy connection is pinged twice a
- * second, mostly in the same write as an event, and one with nothing to acknowledge every ws.ping_interval, which is what
+ * "Written to" counts when the cursor wants it acknowledged (relay/cursor.h). So a busy connection is pinged every two
+ * seconds, mostly in the same write as an event, and one with nothing to acknowledge every ws.ping_interval, which is what
  * resting and quiet last together.
  *
  *     payload   | number of the ping |   8 bytes, big-endian
