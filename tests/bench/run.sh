@@ -7,6 +7,7 @@
 #     tests/bench/run.sh peers           the relay beside what people would pick instead: nchan, Node, Go, Python
 #     tests/bench/run.sh log-cost        what the log in Redis costs the relay: publish.lua beside plain PUBLISH
 #     tests/bench/run.sh model           what planning needs to know, and a site worked out by it: deploy/SIZING.md
+#     tests/bench/run.sh instructions    of user space, for each event of some rows: callgrind's count
 #     tests/bench/run.sh memory          what a session's memory holds, by its content, and whether /metrics says so
 #     tests/bench/run.sh worker-cost     what the extension costs a ComfyUI: on the thread that raises an event, and over a run
 #
@@ -62,6 +63,10 @@ model)
     ;;
 log-cost)
     run "$ROOT/tests/bench/log_cost.py" "${@:2}"
+    ;;
+instructions)
+    install_missing valgrind >&2 || exit 1
+    run "$ROOT/tests/bench/instructions.py" "${@:2}"
     ;;
 memory)
     run "$ROOT/tests/bench/memory.py" "${@:2}"

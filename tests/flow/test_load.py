@@ -151,6 +151,8 @@ def test_kernel_holds_no_megabytes_of_old_previews_for_a_slow_client(relay, publ
 
 def test_client_that_keeps_up_gets_every_preview(relay, connect, publisher):
     client = connect("quick")
+    publisher.emit("first", None, "quick")
+    client.wait_for('{"type":"first"')  # until then previews wait, and a newer one replaces an older
     for i in range(300):
         publisher.emit(4, [["JPEG", struct.pack(">I", i) + b"x" * 3000, 512], {"node_id": "7"}], "quick")
     publisher.emit("last", None, "quick")

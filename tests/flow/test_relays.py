@@ -42,6 +42,7 @@ def test_newer_socket_at_another_relay_takes_over_and_the_older_stays_open_and_s
     older.wait_for(before)
     prompt.wait_acknowledged()
     newer = connect("s", to=two)
+    one.wait_metric("takeovers_total", 1)  # it learns of it a moment after the newer one's first status
     after = prompt.mark("after")
     newer.wait_for(after)
     publisher.emit("broadcast", 1)

@@ -193,6 +193,7 @@ class Commands:
     def __init__(self, redis_server):
         self.seen, self.scripts, self.calls, self.redis = [], [], set(), redis_server
         self.monitor = redis.Redis(unix_socket_path=redis_server.path, socket_timeout=None).monitor()
+        self.monitor.command_re = re.compile(r'"((?:[^"\\]|\\.)*)"')  # its own takes a backslash at an argument's end for an escape
         self.monitor.__enter__()
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
