@@ -70,7 +70,7 @@ static const char *const duplicate_choices[] = {
     [DUPLICATE_REPLACE] = "replace", [DUPLICATE_SHARE] = "share", NULL};
 static const char *const log_level_choices[] = {
     [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
-static const char *const truth_choices[] = {[TRUTH_FALSE] = "false", [TRUTH_TRUE] = "true", NULL};
+static const char *const boolean_choices[] = {[BOOLEAN_FALSE] = "false", [BOOLEAN_TRUE] = "true", NULL};
 static const char *const log_format_choices[] = {[LOG_TEXT] = "text", [LOG_JSON] = "json", NULL};
 
 #define TEXT_OF(x)  TEXT_OF_(x)
@@ -89,7 +89,7 @@ static const struct option_type type_COUNT = {
 static const struct option_type type_duplicate = {.choices = duplicate_choices};
 static const struct option_type type_log_level = {.choices = log_level_choices};
 static const struct option_type type_log_format = {.choices = log_format_choices};
-static const struct option_type type_truth = {.choices = truth_choices};
+static const struct option_type type_boolean = {.choices = boolean_choices};
 static const struct option_type type_ADDRESSES = {
     .word = "ADDRESS,...",
     .allowed = "1 to " TEXT_OF(ADDRESS_LIST_MAX) " of " ADDRESS_ALLOWED ", comma-separated; " ADDRESS_ANY,
@@ -269,7 +269,7 @@ static int store_text(char **field, const char *text)
 }
 
 static_assert(sizeof(enum duplicate) == sizeof(int) && sizeof(enum log_level) == sizeof(int) &&
-                  sizeof(enum log_format) == sizeof(int) && sizeof(enum truth) == sizeof(int),
+                  sizeof(enum log_format) == sizeof(int) && sizeof(enum boolean) == sizeof(int),
               "a choice is stored as an int");
 
 int option_store(const struct option *o, const char *text, struct options *options)

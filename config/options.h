@@ -9,7 +9,7 @@
 enum duplicate { DUPLICATE_REPLACE, DUPLICATE_SHARE };
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
-enum truth { TRUTH_FALSE, TRUTH_TRUE };
+enum boolean { BOOLEAN_FALSE, BOOLEAN_TRUE };
 
 /* X(field, name, type, default, lowest, highest, when, help)
  * type: TIME (uint64_t, ms), BYTES (uint64_t), COUNT (uint64_t), the name of an enum above, or a text (owned,
@@ -19,7 +19,7 @@ enum truth { TRUTH_FALSE, TRUTH_TRUE };
 #define OPTIONS(X)                                                                                         \
     X(listen, "listen", ADDRESSES, "127.0.0.1:8190", 0, 0, START,                                          \
       "WebSocket address(es), comma-separated; IPv6 in brackets; unix:/path, made with mode 0666")         \
-    X(listen_shared, "listen.shared", truth, "false", 0, 0, START,                                         \
+    X(listen_shared, "listen.shared", boolean, "false", 0, 0, START,                                       \
       "true: other processes may listen on the same port, with this option, as the same user; TCP only")   \
     X(ops_listen, "ops.listen", ADDRESS, "127.0.0.1:9190", 0, 0, START,                                    \
       "address of /live, /ready and /metrics, never shared; empty: none")                                  \
@@ -83,7 +83,7 @@ enum truth { TRUTH_FALSE, TRUTH_TRUE };
 #define OPTION_C_duplicate  enum duplicate
 #define OPTION_C_log_level  enum log_level
 #define OPTION_C_log_format enum log_format
-#define OPTION_C_truth      enum truth
+#define OPTION_C_boolean    enum boolean
 
 #define OPTION_FIELD(field, name, type, fallback, lowest, highest, when, help) OPTION_C_##type field;
 

@@ -101,18 +101,20 @@ static void wait_for_company(struct relay *r, struct session *s, uint64_t now_ms
     enter(r, s, PENDING_COMPANY);
 }
 
-void delivery_flush(struct relay *r, struct session *s, uint64_t now_ms)
+bool delivery_flush(struct relay *r, struct session *s, uint64_t now_ms)
 {
-    if (s->pending == PENDING_LATEST && r->config.coalesce_ms > 0)
+    if (s->pending == PENDING_LATEST && r->config.coalesce_ms > 0) {
         wait_for_company(r, s, now_ms);
-    else
-        delivery_write(r, s);
+        return false;
+    }
+    delivery_write(r, s);
+    return true;
 }
 
 void delivery_tick(struct relay *r, uint64_t now_ms)
 {
     while (delivery_next_ms(r) <= now_ms)
-        delivery_write(r, TAILQ_FIRST(&r->company));
+        delivery_mark(r, TAILQ_FIRST(&r->company));
 }
 
 uint64_t delivery_next_ms(const struct relay *r)

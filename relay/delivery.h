@@ -31,9 +31,9 @@ void delivery_before_loss(struct relay *r, struct session *s, uint64_t seq);
 
 /* It has something to write: it is dirty. */
 void delivery_mark(struct relay *r, struct session *s);
-/* A dirty one: writes to its sockets, or has it wait for company. It is dirty no longer. */
-void delivery_flush(struct relay *r, struct session *s, uint64_t now_ms);
-/* Writes what has waited long enough; and when that is next, UINT64_MAX: never. */
+/* A dirty one: writes to its sockets, or (false) has it wait for company. It is dirty no longer. */
+bool delivery_flush(struct relay *r, struct session *s, uint64_t now_ms);
+/* What has waited long enough is dirty now; and when that is next, UINT64_MAX: never. */
 void delivery_tick(struct relay *r, uint64_t now_ms);
 uint64_t delivery_next_ms(const struct relay *r);
 /* It is about to be freed. */

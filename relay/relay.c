@@ -163,10 +163,9 @@ void relay_flush(struct relay *r, uint64_t now_ms)
 {
     lifetime_bound_memory(r);
     struct session *s;
-    while ((s = TAILQ_FIRST(&r->dirty))) {
-        delivery_flush(r, s, now_ms);
-        lifetime_bound_log(r, s);
-    }
+    while ((s = TAILQ_FIRST(&r->dirty)))
+        if (delivery_flush(r, s, now_ms))
+            lifetime_bound_log(r, s);
 }
 
 /* What Redis keeps of sessions */

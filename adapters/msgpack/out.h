@@ -44,7 +44,7 @@ static inline uint8_t *out_room(struct out *o, uint8_t *at, size_t n)
     return (size_t)(o->end - at) < n ? out_grow(o, at, n) : at;
 }
 
-/* Makes room at *at for n bytes, however many. False: nobody wants them. */
+/* Makes room at *at for n bytes, however many. False: nobody wants them, and they do not fit the scratch area either. */
 static inline bool out_has_room(struct out *o, uint8_t **at, size_t n)
 {
     if ((size_t)(o->end - *at) >= n)

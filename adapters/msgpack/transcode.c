@@ -238,8 +238,10 @@ static enum drop_reason put_container(struct unpack *u, struct out *o, const str
     for (;;) {
         while (top->left == 0) {
             p.out = put_closing(o, p.out, top);
-            if (top == stack)
-                return places_leave(&p, u, o), DROP_NOTHING;
+            if (top == stack) {
+                places_leave(&p, u, o);
+                return DROP_NOTHING;
+            }
             top--;
         }
         p.out = put_separator(o, p.out, top);

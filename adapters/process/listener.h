@@ -55,7 +55,7 @@ void listener_refuse(struct listener *l);
  * The memory is freed when the loop has closed the handle. */
 void listener_close(struct listener *l);
 
-/* Hands over, from within, all that has connected by now; then listener_close(). */
+/* Hands over, from within, all that has connected by now, as far as descriptors and memory go; then listener_close(). */
 void listener_finish(struct listener *l);
 
 #endif

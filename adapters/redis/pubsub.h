@@ -4,7 +4,8 @@
  *     ["subscribe", channel, count]
  *     ["pong", payload]
  *
- * It is read where it stands, token by token: a token is a header line, of a bulk string with the bytes that follow.
+ * It is read where it stands: a message that has come whole in one step, all else token by token, of which each is a header
+ * line, of a bulk string with the bytes that follow.
  * Nothing is allocated for a message, and its payload is not copied, but for the one token that a read has cut:
  *
  *     read   | ...token | token | tok          held, until as much has come as it needs

@@ -30,7 +30,7 @@ void shared_deinit(struct shared *s)
 
 /* Phases */
 
-/* Quiet and resting last a ping interval together. */
+/* Quiet and resting last a ping interval together, and what is to be acknowledged waits no longer than that. */
 static uint64_t resting_ms(const struct options *o)
 {
     uint64_t half = o->ws_ping_interval_ms / 2;
@@ -45,7 +45,7 @@ static uint64_t phase_ms(const struct shared *s, enum phase phase)
     case PHASE_QUIET:
         return s->options->ws_ping_interval_ms - resting_ms(s->options);
     case PHASE_WRITTEN:
-        return CONN_WRITTEN_MS;
+        return resting_ms(s->options) < CONN_WRITTEN_MS ? resting_ms(s->options) : CONN_WRITTEN_MS;
     case PHASE_PINGED:
         return s->options->ws_ping_timeout_ms;
     case PHASE_RESTING:
@@ -116,8 +116,10 @@ static int write_frames(struct conn *c, struct frame *const *frames, int n, bool
         return taken;
     count_frames(&c->shared->relay->metrics, frames, taken);
     cursor_take(&c->cursor, taken);
-    if (ping.len > 0 && taken == n)
+    if (ping.len > 0 && taken == n) {
+        c->shared->relay->metrics.sent_bytes += ping.len;
         ping_note_sent(c);
+    }
     return taken;
 }
 

@@ -65,7 +65,7 @@ struct shared {
     struct frame *features; /* owned; the answer to feature flags */
     struct receiver *spare; /* owned; or NULL */
     struct log_limit refusals;
-    uint64_t pings; /* how many were sent: the number of the last one */
+    uint64_t pings; /* how many were made: the number of the last one */
     bool is_draining;
     size_t control_len;
     uint8_t control[CONN_READ_BYTES + 256]; /* answers to what one read brought */

@@ -49,7 +49,7 @@ size_t outbox_waiting(const struct outbox *o);
  * the socket has taken some. */
 size_t outbox_writing(const struct outbox *o);
 
-/* The memory of what the socket has not taken; of a frame that others hold too, its share. */
+/* The memory of what the socket has not taken; of a frame that others hold too, its share (a log counts it whole). */
 size_t outbox_bytes(const struct outbox *o);
 
 #endif

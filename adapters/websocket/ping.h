@@ -5,6 +5,8 @@
  *              └──the keep-alive is due───────────────────────┘ │                         │ it is not
  *                                                               └──100 ms, or a write──written
  *
+ * A ping that cannot go along, since there is more to write, follows as one that is due after a rest does.
+ *
  * "Written to" counts when the cursor wants it acknowledged (relay/cursor.h). So a busy connection is pinged every two
  * seconds, mostly in the same write as an event, and one with nothing to acknowledge every ws.ping_interval, which is what
  * resting and quiet last together.

@@ -140,7 +140,8 @@ static void tell_if_drained(struct server *s)
     on_drained(s->drain.arg);
 }
 
-/* New clients go to the other processes from now on; those that are here already get their 503. */
+/* New clients go to the other processes from now on; those that are here already get their 503, unless
+ * there is nobody to drain and the process ends first. */
 static void finish_listeners(struct server *s)
 {
     while (s->listener_count > 0)

@@ -129,7 +129,7 @@ def figures(row, told):
     f, units = {}, told[UNITS[row.unit]]
     if "cpu_ns" in told:
         f.update({k: told[f"{k}_ns"] / units / 1000 for k in ("cpu", "user", "system")})
-        f["wakeups"] = told.get("sleeps", 0) / units
+        f.update({figure: told.get(name, 0) / units for figure, name in (("wakeups", "sleeps"), ("reads", "reads"), ("writes", "writes"))})
     if row.load["work"] == "backlog":
         f["per_second"] = units / told["delay_us"]["max"] * 1e6
     for name in ("delay_us", "greeting_us", "publish_lag_us"):

@@ -27,12 +27,8 @@ TABS, BUSY, SECONDS = 10_000, 0.02, 3.1  # of the site that is worked out; BUSY 
 
 
 def spent(pids):
-    """Nanoseconds of CPU each."""
-    found = []
-    for pid in pids:
-        with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
-            found.append(int(f.read().split()[0]))
-    return found
+    """Nanoseconds of CPU each, of all threads: by the clock of the process (clock_getcpuclockid(3))."""
+    return [time.clock_gettime_ns(~pid << 3 | 2) for pid in pids]
 
 
 class Site:

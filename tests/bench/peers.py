@@ -147,14 +147,6 @@ def as_json(steps):
         yield at_us, is_kept, json.dumps({"type": event["type"], "data": event["data"]}, separators=(",", ":")).encode()
 
 
-def measured(row, side, server, steps, name):
-    found = run_side(row, side, server, steps, name)
-    told = found["told"]
-    if told.get("deliveries"):
-        found["per_second"] = told["deliveries"] / told["delay_us"]["max"] * 1e6
-    return found
-
-
 @contextlib.contextmanager
 def frames_file(row):
     with tempfile.NamedTemporaryFile(prefix="frames-") as f:
@@ -179,7 +171,7 @@ def measure(row, rounds):
                 print(f"{row.name}: round {number + 1} of {rounds}, {side.label}", file=sys.stderr)
                 steps, name = frames if side.load.get("post") else events, f"b{number:02}{row.sides.index(side):02}"
                 try:
-                    runs[side.label].append(measured(row, side, server, steps, name))
+                    runs[side.label].append(run_side(row, side, server, steps, name))
                 except (AssertionError, OSError, subprocess.SubprocessError) as error:
                     failures[side.label] = reason(row, side, error)
                     print(f"    no result: {error}", file=sys.stderr)

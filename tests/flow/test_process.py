@@ -10,7 +10,7 @@ from servers import BINARY, Relay, free_port, until
 from ws import Refused, connect_tcp, read_head, upgrade_request
 
 OPTIONS = """listen listen.shared ops.listen redis.url redis.prefix redis.password_file session.ttl session.duplicate session.log_events
-session.log_bytes features ws.ping_interval ws.ping_timeout ws.origins limits.connections limits.handshake_timeout
+session.log_bytes features ws.ping_interval ws.ping_timeout ws.origins ws.coalesce limits.connections limits.handshake_timeout
 limits.header_bytes limits.client_message_bytes limits.message_bytes limits.socket_bytes limits.memory_bytes status.interval
 worker.timeout drain.time log.level log.format""".split()
 

@@ -153,11 +153,13 @@ static void work_accept(uint32_t first)
 
 static void print_spent(struct spent from, struct spent to)
 {
-    printf("{\"cpu_ns\":%ld,\"user_ns\":%ld,\"system_ns\":%ld,\"sleeps\":%ld,\"elapsed_ns\":%ld,\"events\":%"
+    printf("{\"cpu_ns\":%ld,\"user_ns\":%ld,\"system_ns\":%ld,\"sleeps\":%ld,\"reads\":%ld,\"writes\":%ld,"
+           "\"elapsed_ns\":%ld,\"events\":%"
            "u,\"clients\":%u,",
            (long)(to.cpu_ns - from.cpu_ns), (long)(to.user_ns - from.user_ns),
            (long)(to.system_ns - from.system_ns), (long)(to.sleeps - from.sleeps),
-           (long)(to.at_ns - from.at_ns), crowd.schedule.event_count - crowd.tally.first, crowd.count);
+           (long)(to.reads - from.reads), (long)(to.writes - from.writes), (long)(to.at_ns - from.at_ns),
+           crowd.schedule.event_count - crowd.tally.first, crowd.count);
     tally_print(&crowd.tally, stdout);
     fputs(",\"publish_lag_us\":", stdout);
     histogram_print(&lag, stdout);

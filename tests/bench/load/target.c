@@ -73,6 +73,9 @@ static void add_spent(pid_t pid, struct spent *spent)
     spent->cpu_ns += cpu_ns(pid);
     read_proc(pid, "status", text, sizeof text);
     spent->sleeps += number_behind(text, "\nvoluntary_ctxt_switches:");
+    read_proc(pid, "io", text, sizeof text);
+    spent->reads += number_behind(text, "\nsyscr:");
+    spent->writes += number_behind(text, "\nsyscw:");
     add_ticks(pid, spent);
 }
 

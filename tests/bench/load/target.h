@@ -17,6 +17,7 @@ struct spent {
     int64_t cpu_ns;             /* of all threads, what the scheduler has counted: exact */
     int64_t user_ns, system_ns; /* the same, parted as the timer ticks found it: to 10 ms */
     int64_t sleeps;             /* how often the first thread of each waited for something */
+    int64_t reads, writes;      /* calls of read(), write() and their like */
     int64_t at_ns;              /* when this was read */
 };
 

@@ -118,7 +118,7 @@ static void defaults_are_those_of_the_table(void **state)
     assert_int_equal(r.config.options.session_log_bytes, 16 << 20);
     assert_int_equal(r.config.options.limits_connections, 100000);
     assert_int_equal(r.config.options.session_duplicate, DUPLICATE_REPLACE);
-    assert_int_equal(r.config.options.listen_shared, TRUTH_FALSE);
+    assert_int_equal(r.config.options.listen_shared, BOOLEAN_FALSE);
     assert_int_equal(r.config.options.log_level, LOG_INFO);
     assert_string_equal(r.config.options.redis_password_file, "");
     end(&r);

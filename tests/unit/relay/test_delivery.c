@@ -117,6 +117,25 @@ static void a_session_that_is_forgotten_while_it_waits_is_written_to_by_nobody(v
     assert_int_equal(relay_measure(&core.relay)->sessions, 0);
 }
 
+/* Over the limit a log loses its oldest, but nothing that a socket has yet to be written. */
+static void a_limit_of_memory_takes_nothing_that_waits(void **state)
+{
+    (void)state;
+    struct relay_config config = core.relay.config;
+    config.memory_bytes = 60;
+    relay_configure(&core.relay, &config);
+    core_open(&core, &a, "a");
+    core_publish(&core, "execution_start sid=a prompt=p");
+    core_got(&a);
+    core_receive(&core, "progress_state sid=a prompt=p v=1");
+    core_receive(&core, "progress sid=a prompt=p node=3 v=1");
+    core_flush(&core);
+    core_advance(&core, COALESCE_MS);
+    expect_got(&a, "progress_state sid=a prompt=p v=1\nprogress sid=a prompt=p node=3 v=1\n");
+    assert_int_equal(relay_measure(&core.relay)->replay_gaps, 0);
+    assert_in_range(relay_measure(&core.relay)->log_bytes, 1, 60); /* and then the limit holds */
+}
+
 static void without_a_time_nothing_waits(void **state)
 {
     (void)state;
@@ -137,6 +156,7 @@ int main(void)
         WAITING(no_session_waits_for_another),
         WAITING(a_newcomers_first_status_does_not_wait),
         WAITING(the_end_of_a_prompt_is_told_after_all_its_progress),
+        WAITING(a_limit_of_memory_takes_nothing_that_waits),
         WAITING(a_session_that_is_forgotten_while_it_waits_is_written_to_by_nobody),
         cmocka_unit_test_setup_teardown(without_a_time_nothing_waits, setup, teardown),
     };

@@ -191,7 +191,8 @@ static void only_the_echo_of_the_last_ping_acknowledges_and_only_once(void **sta
     core_script(&f.core, "a", "executed sid=a node=3");
     peer_expect_frame(c, 0x81, "executed sid=a node=3");
     bool is_pinged = false;
-    for (int i = 0; i < 2 * CONN_RESTING_MS / 100 && !is_pinged; i++) { /* nobody waits for these, and they put nothing off */
+    for (int i = 0; i < 2 * CONN_RESTING_MS / 100 && !is_pinged;
+         i++) { /* nobody waits for these, and they put nothing off */
         peer_pong(c, second);
         assert_int_equal(cursor->acked.id.ms, 2);
         wait_ms(&f, 100);
