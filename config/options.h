@@ -44,7 +44,8 @@ enum boolean { BOOLEAN_FALSE, BOOLEAN_TRUE };
     X(ws_origins, "ws.origins", ORIGINS, "same-host", 0, 0, RELOAD,                                        \
       "same-host, *, or a comma-separated list of origins; a request without Origin passes")               \
     X(ws_coalesce_ms, "ws.coalesce", TIME, "4ms", 0, 1000, RELOAD,                                         \
-      "longest time that an event of which only the newest matters waits for others to share its write")   \
+      "longest time that an event of which only the newest matters, of up to 16 KiB, waits for others to " \
+      "share its write")                                                                                   \
     X(limits_connections, "limits.connections", COUNT, "100000", 1, 10000000, RELOAD,                      \
       "above it an upgrade gets 503 with Retry-After")                                                     \
     X(limits_handshake_timeout_ms, "limits.handshake_timeout", TIME, "10s", 1, 3600000, RELOAD,            \

@@ -23,9 +23,9 @@ void delivery_mark(struct relay *r, struct session *s)
         enter(r, s, PENDING_NOW);
 }
 
-static void mark_appended(struct relay *r, struct session *s, bool is_latest)
+static void mark_appended(struct relay *r, struct session *s, bool may_wait)
 {
-    if (!is_latest)
+    if (!may_wait)
         delivery_mark(r, s);
     else if (s->pending == PENDING_NOTHING)
         enter(r, s, PENDING_LATEST);
@@ -164,15 +164,16 @@ struct place delivery_place(const struct relay *r, const struct session *s, cons
 uint64_t delivery_append(struct relay *r, struct session *s, struct place p, struct frame *take_frame)
 {
     bool replaced = false;
+    size_t bytes = take_frame->len;
     delivery_before_loss(r, s, log_find_key(&s->log, p.key));
-    before_trim(r, s, take_frame->len);
+    before_trim(r, s, bytes);
     if (log_append(&s->log, take_frame, p, &r->config.log, &replaced) < 0) {
         r->metrics.out_of_memory++;
         return 0;
     }
     r->metrics.conflated += replaced;
     r->has_idle_logs = r->has_idle_logs || s->is_expiring;
-    mark_appended(r, s, p.key != 0);
+    mark_appended(r, s, p.key != 0 && bytes <= DELIVERY_SMALL_BYTES);
     return s->log.next_seq - 1;
 }
 

@@ -15,6 +15,9 @@
 
 #include "relay/core.h"
 
+/* A larger frame does not wait: what its company would save is little beside what its own bytes cost. */
+#define DELIVERY_SMALL_BYTES (16 << 10)
+
 /* For those who are there when it comes. */
 #define PLACE_TRANSIENT ((struct place){.is_transient = true})
 

@@ -126,6 +126,10 @@ def over_tcp(row):
     return dataclasses.replace(row, name=row.name + "-tcp", what=row.what + ", Redis by TCP", is_tcp=True)
 
 
+def awake(row):
+    return dataclasses.replace(row, name=row.name + "-awake", what=row.what + ", clients that never sleep", load={**row.load, "awake": True})
+
+
 def rate(per_second, seconds, **more):
     return {"work": "rate", "rate": per_second, "events": round(per_second * seconds), **more}
 
@@ -138,6 +142,10 @@ ONE_TO_ONE_BACKLOG = Row("one-to-one-backlog", "1000 sessions, 30,000 events tha
                          {"work": "backlog", "sessions": 1000, "events": 30000, "warm": 5000}, floor="raw-batch")
 CORES = dataclasses.replace(ONE_TO_ONE_BACKLOG, name="cores", what="two processes on one port beside one: 1000 sessions, 30,000 events that wait",
                             reach=None, sides=[Side("two", processes=2), Side("one")])
+ONE_TO_ONE = Row("one-to-one", "1000 sessions, 20,000 events/s (user time at most 7 us)", 1.1,
+                 rate(20000, 3, sessions=1000, warm=5000))
+RECORDED = Row("recorded", "a recorded run at its pace in each of 1000 sessions", 0.6,
+               {"work": "play", "sessions": 1000, "spread-ms": 3000, "flags": True}, steps=recorded, unit="event")
 BURST = Row("burst", "one session, 90,000 events that wait", 1.3,
             {"work": "backlog", "sessions": 1, "events": 90000, "warm": 2000}, floor="raw-batch", relay=UNBOUNDED)
 DELAY = Row("delay", "1000 events/s over 100 sessions, kept: delay beyond a bare subscriber's", None,
@@ -152,10 +160,10 @@ ROWS = [
     ONE_TO_ONE_BACKLOG,
     over_tcp(ONE_TO_ONE_BACKLOG),
     CORES,
-    Row("one-to-one", "1000 sessions, 20,000 events/s (user time at most 7 us)", 1.1,
-        rate(20000, 3, sessions=1000, warm=5000)),
-    Row("recorded", "a recorded run at its pace in each of 1000 sessions", 0.6,
-        {"work": "play", "sessions": 1000, "spread-ms": 3000, "flags": True}, steps=recorded, unit="event"),
+    ONE_TO_ONE,
+    awake(ONE_TO_ONE),
+    RECORDED,
+    awake(RECORDED),
     BURST,
     over_tcp(BURST),
     Row("transcode", "4 KB of progress_state to a frame, beside msgpack_unpack_next", 1.0, {"work": "transcode"},

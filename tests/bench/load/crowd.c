@@ -40,6 +40,7 @@ static void open_bare(struct crowd *crowd, const char *redis)
 
 void crowd_init(struct crowd *crowd, const struct crowd_plan *plan)
 {
+    crowd->is_awake = plan->is_awake;
     crowd->loop = epoll_create1(0);
     crowd->to = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     crowd->to.sin_port = htons((uint16_t)plan->port);
@@ -109,7 +110,8 @@ static void on_client(struct crowd *crowd, struct client *c, uint32_t events)
 void crowd_turn(struct crowd *crowd, int64_t wait_ns)
 {
     struct epoll_event events[TURN_EVENTS];
-    struct timespec wait = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
+    int64_t ns = crowd->is_awake ? 0 : wait_ns;
+    struct timespec wait = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
     int n = epoll_pwait2(crowd->loop, events, TURN_EVENTS, &wait, NULL);
     for (int i = 0; i < n; i++) {
         if (events[i].data.ptr == &crowd->publisher) {

@@ -14,6 +14,7 @@ struct crowd {
     struct bare *bare;      /* it is what is measured, or NULL */
     struct client *clients; /* owned */
     uint32_t count, greeted;
+    bool is_awake;
 };
 
 struct crowd_plan {
@@ -22,6 +23,7 @@ struct crowd_plan {
     uint32_t sessions, sockets; /* sockets of each session */
     uint32_t slow;              /* of all, the first ones */
     bool has_flags, is_bare;
+    bool is_awake;  /* never sleeps, so that who writes to it wakes nobody: as with clients elsewhere */
     bool is_posted; /* events by HTTP to the port of the clients, who are not greeted */
 };
 

@@ -9,6 +9,8 @@
  *     accept    clients that connect, some at a time (--at-once)
  *     idle      clients that connect, stay and go, twice; what memory that takes
  *
+ * --awake: the clients never sleep, so that who writes to them wakes nobody, as it would not with clients on other machines.
+ *
  * --pid as often as there are processes: what they spend is added up.
  *
  * --post: the events are not for Redis but posted by HTTP to the process itself, to /publish?id=SESSION or ?id=everybody;
@@ -299,6 +301,7 @@ static const struct {
     {"rest-ms", TIME_MS, &settings.rest_ns},
     {"flags", SWITCH, &settings.plan.has_flags},
     {"bare", SWITCH, &settings.plan.is_bare},
+    {"awake", SWITCH, &settings.plan.is_awake},
     {"post", SWITCH, &settings.plan.is_posted},
     {"broadcast", SWITCH, &settings.is_broadcast},
     {"wait", SWITCH, &settings.is_waiting},

@@ -1,4 +1,5 @@
 /* The relay driven in memory: what waits for company, and what does not (ws.coalesce). */
+#include "relay/delivery.h"
 #include "tests/support/core_story.h"
 
 #define COALESCE_MS 4
@@ -22,6 +23,22 @@ static void latest_events_wait_for_company_and_go_together(void **state)
     expect_got(&a, "");
     core_advance(&core, 1); /* the first one's time is over */
     expect_got(&a, "progress_state sid=a prompt=p v=1\n#1 picture\nprogress sid=a prompt=p node=3 v=1\n");
+}
+
+static void a_large_picture_does_not_wait(void **state)
+{
+    (void)state;
+    char picture[DELIVERY_SMALL_BYTES + 1];
+    memset(picture, 'x', sizeof picture - 1);
+    picture[sizeof picture - 1] = '\0';
+    a.keeps_no_text = true;
+    core_open(&core, &a, "a");
+    size_t before = a.frames;
+    core_publish(&core, "progress_state sid=a prompt=p v=1");
+    assert_int_equal(a.frames, before);
+    core_publish(&core, "#4 sid=a node=3 format=JPEG v=%s", picture);
+    assert_int_equal(a.frames, before + 2); /* and takes the other along */
+    a.keeps_no_text = false;
 }
 
 static void the_next_latest_event_waits_anew(void **state)
@@ -149,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define WAITING(test) cmocka_unit_test_setup_teardown(test, setup_waiting, teardown)
         WAITING(latest_events_wait_for_company_and_go_together),
+        WAITING(a_large_picture_does_not_wait),
         WAITING(the_next_latest_event_waits_anew),
         WAITING(an_event_that_must_not_be_lost_never_waits_and_takes_the_others_along),
         WAITING(what_one_read_brings_of_both_kinds_goes_at_once),
