@@ -19,24 +19,31 @@ LOADS = {"burst": ("events", 20_000), "fan-out-backlog": ("events", 100), "one-t
 START_S = 60  # valgrind is slow
 
 
-def counted(row, load, folder):
+def wrap(folder):
+    """The programs, with callgrind around what is counted. Returns where it writes."""
+    out, built = os.path.join(folder, "callgrind"), bench.PROGRAMS
+    for name in ("comfy-relay", "bench-floor"):
+        wrapper = os.path.join(folder, name)
+        with open(wrapper, "w", encoding="ascii") as f:
+            f.write(f'#!/bin/sh\nexec valgrind -q --tool=callgrind --callgrind-out-file={out} "{built}/{name}" "$@"\n')
+        os.chmod(wrapper, stat.S_IRWXU)
+    os.symlink(os.path.join(built, "bench-load"), os.path.join(folder, "bench-load"))
+    bench.PROGRAMS, servers.BINARY, servers.TIMEOUT = folder, os.path.join(folder, "comfy-relay"), START_S
+    return out
+
+
+def counted(row, side, load, out):
     """(Instructions, units) of a run."""
-    out, wrapper = os.path.join(folder, "callgrind"), os.path.join(folder, "comfy-relay")
-    with open(wrapper, "w", encoding="ascii") as f:
-        f.write(f'#!/bin/sh\nexec valgrind -q --tool=callgrind --callgrind-out-file={out} "{bench.program("comfy-relay")}" "$@"\n')
-    os.chmod(wrapper, stat.S_IRWXU)
-    servers.BINARY, servers.TIMEOUT = wrapper, START_S
-    row = dataclasses.replace(row, load={**row.load, **load}, sides=row.sides[:1])
+    row = dataclasses.replace(row, load={**row.load, **load})
     with bench.prepared(row) as (server, steps):
-        told = bench.run_load(row, row.sides[0], server, steps, "instr")
+        told = bench.run_load(row, side, server, steps, "instr")
     with open(out, encoding="ascii") as f:
         return int(re.search(r"^totals: (\d+)", f.read(), re.M)[1]), told[bench.UNITS[row.unit]]
 
 
-def each(row):
+def each(row, side, out):
     name, first = LOADS[row.name]
-    with tempfile.TemporaryDirectory() as folder:
-        few, many = (counted(row, {name: n}, folder) for n in (first, MORE * first))
+    few, many = (counted(row, side, {name: n}, out) for n in (first, MORE * first))
     return (many[0] - few[0]) / (many[1] - few[1])
 
 
@@ -47,9 +54,12 @@ def main():
     names = p.parse_args().names or list(LOADS)
     if unknown := set(names) - set(LOADS):
         p.error(f"none of {', '.join(LOADS)}: {', '.join(unknown)}")
-    for row in ROWS:
-        if row.name in names:
-            print(f"{row.name:22} {each(row):8.0f} instructions for each {row.unit}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        out = wrap(folder)
+        print(f"{'instructions of user space':26} {'relay':>8} {'floor':>8}")
+        for row in (r for r in ROWS if r.name in names):
+            own, floors = (each(row, side, out) for side in row.sides[:2])
+            print(f"{row.name + ', ' + row.unit:26} {own:8.0f} {floors:8.0f}", flush=True)
 
 
 if __name__ == "__main__":
