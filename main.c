@@ -213,10 +213,10 @@ static int open_edges(struct program *p)
         return fail(p, "cannot start", "clock", -ENOMEM);
     if (!(p->signals = signals_open(&p->loop, &p->on_signal, &error)))
         return fail(p, "cannot start", "signals", error);
-    if ((error = server_open(p->server, &p->relay, &where)) < 0)
-        return fail_to_listen(p, "listen", where, error);
     if (*ops_listen && !(p->ops = ops_open(&p->loop, &p->config.options, &p->logger, &p->ops_source, &error)))
         return fail_to_listen(p, "ops.listen", ops_listen, error);
+    if ((error = server_open(p->server, &p->relay, &where)) < 0) /* last: whoever connects is served */
+        return fail_to_listen(p, "listen", where, error);
     redis_open(p->redis, &p->relay);
     p->relay.metrics.memory[MEMORY_START] = heap_allocated_bytes();
     return 0;

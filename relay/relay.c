@@ -430,6 +430,8 @@ void relay_deinit(struct relay *r)
 void relay_configure(struct relay *r, const struct relay_config *config)
 {
     r->config = *config;
+    while (!TAILQ_EMPTY(&r->company)) /* their time was another one */
+        delivery_mark(r, TAILQ_FIRST(&r->company));
 }
 
 static void measure_session(struct session *s, void *arg)

@@ -39,7 +39,8 @@ static void write_reasons(const struct metrics *m, FILE *to)
 static void write_memory(const struct metrics *m, FILE *to)
 {
     size_t allocated = heap_allocated_bytes();
-    write_head("memory_bytes", "gauge", "Memory by what it is used for.", to);
+    write_head("memory_bytes", "gauge",
+               "Memory by what it is used for; a frame that is in several logs counts in each.", to);
     for (int i = 0; i < MEMORY_KINDS_COUNT; i++)
         fprintf(to, "comfy_relay_memory_bytes{kind=\"%s\"} %" PRIu64 "\n", memory_kind_label(i),
                 m->memory[i]);

@@ -121,13 +121,21 @@ static struct conn *any_open(struct server *s)
     return NULL;
 }
 
+/* What waits for company goes before the close. */
+static void send_away(struct server *s, struct conn *c)
+{
+    relay_writable(s->shared.relay, &c->cursor);
+    if (conn_is_open(c))
+        conn_close(c, CLOSE_CODE_RESTART, CLOSE_DRAIN);
+}
+
 static void drain_due(struct server *s)
 {
     while (drain_next_ms(s) <= uv_now(s->shared.loop)) {
         struct conn *c = any_open(s);
         s->drain.closed = c ? s->drain.closed + 1 : s->drain.total;
         if (c)
-            conn_close(c, CLOSE_CODE_RESTART, CLOSE_DRAIN);
+            send_away(s, c);
     }
 }
 

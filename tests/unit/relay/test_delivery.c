@@ -153,6 +153,18 @@ static void a_limit_of_memory_takes_nothing_that_waits(void **state)
     assert_in_range(relay_measure(&core.relay)->log_bytes, 1, 60); /* and then the limit holds */
 }
 
+static void what_waits_goes_when_the_time_is_changed(void **state)
+{
+    (void)state;
+    struct relay_config config = core.relay.config;
+    core_open(&core, &a, "a");
+    core_publish(&core, "progress sid=a prompt=p node=3 v=1");
+    config.coalesce_ms = 0;
+    relay_configure(&core.relay, &config);
+    core_advance(&core, 0);
+    expect_got(&a, "progress sid=a prompt=p node=3 v=1\n");
+}
+
 static void without_a_time_nothing_waits(void **state)
 {
     (void)state;
@@ -175,6 +187,7 @@ int main(void)
         WAITING(a_newcomers_first_status_does_not_wait),
         WAITING(the_end_of_a_prompt_is_told_after_all_its_progress),
         WAITING(a_limit_of_memory_takes_nothing_that_waits),
+        WAITING(what_waits_goes_when_the_time_is_changed),
         WAITING(a_session_that_is_forgotten_while_it_waits_is_written_to_by_nobody),
         cmocka_unit_test_setup_teardown(without_a_time_nothing_waits, setup, teardown),
     };
