@@ -88,6 +88,7 @@ def test_session_that_goes_to_and_fro_between_relays_misses_nothing_and_repeats_
     clients, frames, seen = [], [], []
     for i in range(10):
         client = connect("s", to=relays[i % 2])
+        relays[(i + 1) % 2].wait_metric("takeovers_total", (i + 1) // 2)  # a moment after its first status
         clients.append(client)
         frames += [prompt.mark(f"{i} live"), prompt.mark(f"{i} last")]
         client.wait_for(frames[-1])
