@@ -10,6 +10,11 @@ FLOW_PACKAGES="$PYTHON_PACKAGES promtool:prometheus nginx"
 E2E_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm chromium:chromium"
 WORKER_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm go:golang-go"
 PEER_PACKAGES="node:nodejs npm:npm go:golang-go nginx libnginx-mod-nchan"
+DEPLOY_PACKAGES="$PYTHON_PACKAGES mmdebstrap:mmdebstrap eatmydata:eatmydata ip:iproute2 nsenter:util-linux iptables:iptables
+                 dockerd:docker.io docker-compose:docker-compose systemd-nspawn:systemd-container prometheus:prometheus
+                 nginx caddy:caddy haproxy:haproxy"
+KUBERNETES_PACKAGES="$PYTHON_PACKAGES mmdebstrap:mmdebstrap eatmydata:eatmydata ip:iproute2 iptables:iptables dockerd:docker.io
+                     containerd:containerd runc:runc containernetworking-plugins go:golang-go gcc:gcc libc6-dev"
 CLANG_PACKAGES="clang:clang"
 STATIC_PACKAGES="$CLANG_PACKAGES clang-format:clang-format shellcheck:shellcheck"
 MODEL_PACKAGES="spin:spin gcc:gcc libc6-dev"
@@ -24,7 +29,9 @@ packages_for() { # suite
     differential) echo "$PYTHON_PACKAGES" ;;
     fuzz) echo "$PYTHON_PACKAGES $CLANG_PACKAGES $(sanitizer_runtime)" ;;
     model) echo "$MODEL_PACKAGES" ;;
-    static) echo "$STATIC_PACKAGES" ;;
+    deploy) echo "$DEPLOY_PACKAGES" ;;
+    kubernetes) echo "$KUBERNETES_PACKAGES" ;;
+    static) echo "$STATIC_PACKAGES $PYTHON_PACKAGES" ;;
     coverage) echo "$UNIT_PACKAGES $FLOW_PACKAGES" ;;
     debian) echo "$DEBIAN_PACKAGES" ;;
     esac
@@ -45,8 +52,9 @@ install_for() { # suite...
     done
     # shellcheck disable=SC2086 # a list
     install_missing $list || return 1
-    case " $* " in *" flow "* | *" e2e "* | *" worker "* | *" differential "* | *" fuzz "* | *" coverage "*) install_python || return 1 ;; esac
+    case " $* " in *" flow "* | *" e2e "* | *" worker "* | *" differential "* | *" fuzz "* | *" coverage "* | *" deploy "* | *" kubernetes "*) install_python || return 1 ;; esac
     case " $* " in *" flow "* | *" coverage "*) install_servers || return 1 ;; esac
+    case " $* " in *" static "*) install_venv "$ROOT/tests/deploy/requirements.txt" "$LINT" || return 1 ;; esac
     case " $* " in *" e2e "*) install_node || return 1 ;; esac
     case " $* " in *" worker "*) install_examples || return 1 ;; esac
 }

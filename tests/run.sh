@@ -7,9 +7,11 @@
 #     worker        the worker's side: the ComfyUI extension, and the examples for publishers in other languages
 #     e2e           clients people use, and a browser
 #     model         the protocol between relays, Redis and a client, in every order things can happen (spin)
+#     deploy        what is in deploy/, run for real: container, compose, systemd, the Debian package, Prometheus, proxies
 #     fuzz          each fuzz target for 10 s, or SECONDS
-#     static        includes, layout, shell scripts, warnings of both compilers
+#     static        includes, layout, scripts, units and manifests, warnings of both compilers
 #   and outside of the default run:
+#     kubernetes    deploy/kubernetes/ on a real node (it is built from source the first time)
 #     debian        both commands of the README in a clean Debian 12 and 13
 #     coverage      lines covered by unit and flow
 #
@@ -18,10 +20,11 @@ set -u
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 WORK=$ROOT/tests/.work
 VENV=$WORK/venv
+LINT=$WORK/lint
 NODE=$WORK/node
 EXAMPLES=$WORK/examples
 RESULTS=$WORK/results
-DEFAULT_SUITES="static model unit differential flow worker e2e fuzz"
+DEFAULT_SUITES="static model unit differential flow worker e2e deploy fuzz"
 FUZZ_SECONDS=10
 JOBS=$(nproc)
 export WORK NODE EXAMPLES
@@ -110,6 +113,14 @@ run_worker() {
 
 run_e2e() {
     run_pytest e2e 600
+}
+
+run_deploy() {
+    run_pytest deploy 1800 --durations 10
+}
+
+run_kubernetes() {
+    run_pytest kubernetes 4800 --durations 10
 }
 
 run_model() {
@@ -237,7 +248,7 @@ run_coverage() {
 # ---- the run ----------------------------------------------------------------------------------------------------
 
 needs_dev() {
-    case " $* " in *" unit "* | *" differential "* | *" flow "* | *" worker "* | *" e2e "*) return 0 ;; *) return 1 ;; esac
+    case " $* " in *" unit "* | *" differential "* | *" flow "* | *" worker "* | *" e2e "* | *" deploy "* | *" kubernetes "*) return 0 ;; *) return 1 ;; esac
 }
 
 run_suite() {
@@ -271,7 +282,7 @@ parse() {
     local argument
     for argument in "$@"; do
         case $argument in
-        unit | differential | flow | worker | e2e | fuzz | static | model | debian | coverage) SUITES+=("$argument") ;;
+        unit | differential | flow | worker | e2e | deploy | kubernetes | fuzz | static | model | debian | coverage) SUITES+=("$argument") ;;
         [0-9]*) FUZZ_SECONDS=$argument ;;
         *)
             sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2
