@@ -67,8 +67,9 @@ static const char *not_ready(struct ops_source *self)
 static const struct metrics *measure(struct ops_source *self)
 {
     struct program *p = program_of(self);
-    p->relay.metrics.memory[MEMORY_CONNECTIONS] = server_bytes(p->server);
-    p->relay.metrics.memory[MEMORY_REDIS] = redis_bytes(p->redis);
+    server_measure(p->server, &p->relay.metrics);
+    redis_measure(p->redis, &p->relay.metrics);
+    p->relay.metrics.ready = not_ready(self) == NULL;
     return relay_measure(&p->relay);
 }
 
