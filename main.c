@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "adapters/http/health.h"
 #include "adapters/http/ops.h"
 #include "adapters/msgpack/codec.h"
 #include "adapters/process/descriptors.h"
@@ -263,7 +264,10 @@ int main(int argc, char **argv, char **env)
     int exit_code = 0;
     if (!open_standard_streams())
         return 1;
-    if (config_load(&p.config, argc, argv, env, stdout, stderr, &exit_code) == CONFIG_RUN) {
+    enum config_action action = config_load(&p.config, argc, argv, env, stdout, stderr, &exit_code);
+    if (action == CONFIG_HEALTH) {
+        exit_code = health_ask(p.config.options.ops_listen, stdout, stderr);
+    } else if (action == CONFIG_RUN) {
         p.logger = (struct logger){stderr, p.config.options.log_level, p.config.options.log_format};
         exit_code = run(&p);
     }
