@@ -19,12 +19,12 @@ extern const struct piece inspector_top, inspector_head, inspector_style, inspec
 
 /* Nothing but this style and this script; pictures may come from anywhere, sockets go anywhere, since a person
  * enters both addresses. No text can become HTML: the document makes no use of such functions, and may not. */
-#define HEADERS                                                                                        \
-    "Content-Security-Policy: default-src 'none'; style-src 'sha256-%s'; script-src 'sha256-%s'; "     \
-    "connect-src ws: wss:; img-src blob: data: http: https:; base-uri 'none'; form-action 'none'; "    \
-    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\r\n"             \
-    "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"     \
-    "Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n"         \
+#define HEADERS                                                                                     \
+    "Content-Security-Policy: default-src 'none'; style-src 'sha256-%s'; script-src 'sha256-%s'; "  \
+    "connect-src ws: wss:; img-src blob: data: http: https:; base-uri 'none'; form-action 'none'; " \
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\r\n"          \
+    "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"  \
+    "Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n"      \
     "Cache-Control: no-cache\r\n"
 
 /* Without SHA-256 here the browser refuses to run the page. */

@@ -8,7 +8,7 @@
 #define INSPECTOR_CONTENT_TYPE "text/html; charset=utf-8"
 
 struct inspector {
-    char port[6];      /* of the WebSocket address, which the page is told; empty when there is none to tell */
+    char port[6]; /* of the WebSocket address, which the page is told; empty when there is none to tell */
     char headers[768]; /* of the answer, each with its CRLF: what the page may do, and that it is not kept */
 };
 

@@ -103,7 +103,8 @@ static struct answer answer_request(struct ops *o, const struct request *r)
         return answer_ready(o);
     if (span_is(r->path, "/metrics"))
         return (struct answer){.status = "200 OK"};
-    return (struct answer){.status = "404 Not Found", .body = "here are / (the inspector), /live, /ready and /metrics"};
+    return (struct answer){.status = "404 Not Found",
+                           .body = "here are / (the inspector), /live, /ready and /metrics"};
 }
 
 static void write_body(struct ops *o, const struct answer *a, FILE *to)

@@ -11,7 +11,7 @@ function detailShow(frame) {
   setText($("detail-title"), `#${frame.number} ${clip(frame.type, 60)}`);
   const facts = { in: "received", out: "sent", mark: "" }[frame.way];
   setText($("detail-facts"), [facts, clockText(wallClock(frame.at)), frame.way === "mark" ? "" : sizeText(frame.bytes),
-    `socket ${frame.socket}`, detailLag(frame)].filter(Boolean).join(" · "));
+    `socket ${frame.socket}`, listKind(frame) === "unknown" ? "not of ComfyUI itself" : "", detailLag(frame)].filter(Boolean).join(" · "));
   $("notes").replaceChildren(...frame.notes.map((note) => element("li", "", note)));
   detailPicture(binary?.image ?? null);
   if (binary) {

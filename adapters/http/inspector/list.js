@@ -156,7 +156,7 @@ function listKind({ way, type, content }) {
     return type === "connect" ? "good" : "bad";
   }
   if (typeof content !== "string") {
-    return "binary";
+    return /^[134] /.test(type) ? "binary" : "unknown";
   }
   return { execution_error: "bad", execution_interrupted: "warn", execution_success: "good", executed: "good", execution_start: "run",
     executing: "run", execution_cached: "run" }[type] ?? (KNOWN_TYPES.has(type) ? "" : "unknown");
@@ -221,6 +221,9 @@ function listReveal(index) {
 
 function listFollow(follows) {
   list.follows = follows;
+  if (follows && list.pausedAt === null) { // at once, else a scroll event that is under way takes it back
+    $("list").scrollTop = $("list").scrollHeight;
+  }
   $("follow").setAttribute("aria-pressed", follows);
   draw();
 }

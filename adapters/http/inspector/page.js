@@ -67,12 +67,20 @@ function say(text) {
 const drawers = [];
 let drawIsDue = false;
 
+function drawSafely(drawer) {
+  try {
+    drawer();
+  } catch (e) { // the others go on
+    reportError(e);
+  }
+}
+
 function draw() {
   if (!drawIsDue) {
     drawIsDue = true;
     requestAnimationFrame(() => {
       drawIsDue = false;
-      drawers.forEach((drawer) => drawer());
+      drawers.forEach(drawSafely);
     });
   }
 }

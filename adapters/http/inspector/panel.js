@@ -24,7 +24,7 @@ function panelDraw() {
   if (r !== panel.run) {
     panelChange(r);
   }
-  setText($("queue"), run.queue === null ? "–" : String(run.queue));
+  setText($("queue"), run.queue || "–");
   if (r) {
     panelRun(r);
     panelError(r);

@@ -4,7 +4,7 @@
 const KEPT_RUNS = 20, KEPT_NODES = 2000, KEPT_RESULTS = 200, KEPT_PREVIEWS = 6, KEPT_PICTURES = 32, KEPT_PICTURE_BYTES = 32 * 1024 * 1024;
 
 const run = {
-  queue: null,
+  queue: "",
   all: new Map(), // prompt id -> its state, oldest first
   newest: null,
   chosen: null, // by the person; else the newest is shown
@@ -12,7 +12,7 @@ const run = {
 };
 
 function runClear() {
-  Object.assign(run, { queue: null, newest: null, chosen: null, pictures: [] });
+  Object.assign(run, { queue: "", newest: null, chosen: null, pictures: [] });
   run.all.clear();
 }
 
@@ -63,7 +63,7 @@ function runNode(r, id) {
 }
 
 function runNodeState(node, state) {
-  if (state === node.state) {
+  if (state === node.state || state === "finished" && node.state === "cached") {
     return;
   }
   node.state = state;
@@ -86,7 +86,7 @@ function runFinish(r, outcome) {
 
 const effects = {
   status(d, notes, frame) {
-    run.queue = d.status?.exec_info?.queue_remaining ?? run.queue;
+    run.queue = asText(d.status?.exec_info?.queue_remaining ?? run.queue);
     if (d.sid !== undefined && !link.isFirst) {
       notes.push("a status with a sid that is not the first frame: clients take that identity");
     }
@@ -193,7 +193,7 @@ function runApply(frame, { type, data }) {
 }
 
 function runApplyBinary(frame, binary) {
-  if (binary.code === 3) {
+  if (binary.text !== undefined) {
     const node = runNode(runOf(undefined, frame.notes), binary.node);
     node.text = clip(binary.text, 2000);
   } else if (binary.image) {
