@@ -228,7 +228,7 @@ shell_is_clean() {
 run_debian() {
     local release
     for release in bookworm trixie; do
-        if timeout 3600 "$ROOT/tests/debian.sh" "$release"; then
+        if timeout 6600 "$ROOT/tests/debian.sh" "$release"; then
             passed "both commands on $release"
         else
             failed "both commands on $release"
