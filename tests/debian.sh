@@ -15,7 +15,7 @@ TREE=$WORK/$RELEASE-running
 
 [ "$(id -u)" = 0 ] || { echo "needs root" >&2; exit 1; }
 if [ -z "${COMFY_RELAY_INSIDE:-}" ]; then
-    exec env COMFY_RELAY_INSIDE=1 unshare --mount --pid --fork --kill-child "$0" "$RELEASE" "$@"
+    exec env --default-signal=INT COMFY_RELAY_INSIDE=1 unshare --mount --pid --fork --kill-child "$0" "$RELEASE" "$@"
 fi
 
 # repository PATTERN: where this machine's apt gets it from.
