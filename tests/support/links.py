@@ -1,5 +1,5 @@
-"""Which links of the Markdown files given lead nowhere: to a file that is not there, or to a heading that is not in it. Addresses of other
-sites are not tried.
+"""Which links of the Markdown files given lead nowhere: to a file that is not there, or to a heading that is not in it. Addresses
+of other sites are not tried.
 
     links.py ROOT FILE...      a line for each; exit code 1 when there is any
 """
