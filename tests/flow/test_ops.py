@@ -1,9 +1,12 @@
 """The operations address."""
+import base64
+import hashlib
 import re
 import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 
 import pytest
 from servers import Redis, Relay, free_port, until
@@ -82,7 +85,26 @@ def test_figures_follow_what_happens(relay, connect, publisher):
     assert m["frames_total"] == 5, "two first statuses, a broadcast for two, one of a session"
 
 
+def test_inspector_is_one_page_whose_policy_allows_nothing_but_itself(relay):
+    """The hashes are those of its style and script; nothing is loaded from anywhere."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{relay.ops_port}/?sid=x", timeout=5) as answer:
+        headers, page = answer.headers, answer.read().decode()
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    for directive, tag in (("style-src", "style"), ("script-src", "script")):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.S)
+        assert policy[directive] == f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
+    assert policy["connect-src"] == "ws: wss:" and policy["img-src"] == "blob: data: http: https:"
+    assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"], headers["X-Frame-Options"]) == ("nosniff", "no-referrer", "DENY")
+    assert headers["Cache-Control"] == "no-cache" and headers["Content-Type"] == "text/html; charset=utf-8"
+    assert f'data-port="{relay.port}"' in page
+    assert not re.search(r"<(script|link|img|iframe)[^>]* (src|href)=(?!\"data:)", page), "it needs no other file"
+    assert len(page.encode()) < 80_000
+    assert "sid=x" not in relay.stderr
+
+
 @pytest.mark.parametrize("request_, status", [
+    (b"HEAD / HTTP/1.1\r\nHost: o\r\n\r\n", 405), (b"POST / HTTP/1.1\r\nHost: o\r\nContent-Length: 0\r\n\r\n", 405),
     (b"GET /nowhere HTTP/1.1\r\nHost: o\r\n\r\n", 404), (b"POST /metrics HTTP/1.1\r\nHost: o\r\nContent-Length: 0\r\n\r\n", 405),
     (b"GET /live HTTP/1.1\r\n\r\n", 400), (b"nonsense\r\n\r\n", 400),
     (b"GET /live HTTP/1.1\r\nHost: o\r\nX: " + b"x" * 9000 + b"\r\n\r\n", 431)])
