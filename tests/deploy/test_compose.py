@@ -233,12 +233,13 @@ def test_worker_that_was_started_anew_is_found_at_its_new_address(site):
 
 # ---- relays that go ----------------------------------------------------------------------------------------------
 
-def begin(crowd, site, clients, speed=0.8):
-    story, teller = Story().play("f_reconnect", "p0", speed).play("f2_reconnect_after_end", "p2"), Teller(crowd, site)
+def begin(crowd, site, clients, over_s):
+    """Runs that begin one after the other within this time."""
+    story, teller = Story().play("f_reconnect", "p0").play("f2_reconnect_after_end", "p2"), Teller(crowd, site)
     for i in range(clients):
         sid = f"{uuid.uuid4()}"
         crowd.join(sid, story, [NGINX], flagged=i % 2 == 0)
-        teller.tell(sid, story, delay=1 + i % 20 / 10)
+        teller.tell(sid, story, delay=1 + i % 20 / 20 * over_s)
     crowd.run(crowd.all_open, "every client's first status", 60)
     return teller
 
@@ -260,7 +261,7 @@ def while_it(crowd, command):
 @pytest.mark.parametrize("how", [["stop"], ["kill"]])
 def test_client_of_a_relay_that_goes_is_back_within_a_second_and_has_lost_nothing(how, site):
     with Crowd() as crowd:
-        teller = begin(crowd, site, 20)
+        teller = begin(crowd, site, 20, 2)
         crowd.run(lambda: teller.now > 2, "the runs to be on their way", 60)
         while_it(crowd, site.begin(*how, "relay-1"))
         away = end(crowd, teller)
@@ -272,7 +273,7 @@ def test_client_of_a_relay_that_goes_is_back_within_a_second_and_has_lost_nothin
 
 def test_rolling_restart_of_both_relays_loses_nothing_for_100_clients(site):
     with Crowd() as crowd:
-        teller = begin(crowd, site, 100, 0.4)
+        teller = begin(crowd, site, 100, 20)
         for relay in ("relay-1", "relay-2"):
             while_it(crowd, site.begin("up", "-d", "--no-build", "--no-deps", "--force-recreate", relay))
             crowd.run(each(0.5, lambda relay=relay: site.is_healthy(relay)), f"{relay} to be healthy", 60)
@@ -304,7 +305,7 @@ def test_redis_for_other_machines_wants_a_password_and_the_relay_has_it(engine, 
     (tmp_path / "compose" / "secrets" / "redis.conf").write_text("requirepass open-sesame\n")
     (tmp_path / "compose" / "secrets" / "redis.password").write_text("open-sesame\n")
     tmp_path.chmod(0o755)
-    at = Site(engine, "relay-1", files=[str(tmp_path / "compose.yaml"), str(tmp_path / "compose" / "remote.yaml")], REDIS_LISTEN=MACHINES[0], OPS_PORT_1="29190", WS_PORT_1="28190")
+    at = Site(engine, "relay-1", files=[str(tmp_path / "compose.yaml"), str(tmp_path / "compose" / "remote.yaml")], REDIS_LISTEN=MACHINES[0], OPS_PORT_1="29190", WS_PORT_1="28190", DRAIN_TIME="0s")
     try:
         until(lambda: "live and ready" in at.compose("exec", "-T", "relay-1", "comfy-relay", "--health"), "the relay to be ready", 30)
         with pytest.raises(redis.AuthenticationError):
