@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "adapters/http/health.h"
 #include "adapters/http/ops.h"
 #include "adapters/msgpack/codec.h"
 #include "adapters/process/descriptors.h"
@@ -74,8 +75,9 @@ static const char *not_ready(struct ops_source *self)
 static const struct metrics *measure(struct ops_source *self)
 {
     struct program *p = program_of(self);
-    p->relay.metrics.memory[MEMORY_CONNECTIONS] = server_bytes(p->server);
-    p->relay.metrics.memory[MEMORY_REDIS] = redis_bytes(p->redis);
+    server_measure(p->server, &p->relay.metrics);
+    redis_measure(p->redis, &p->relay.metrics);
+    p->relay.metrics.ready = not_ready(self) == NULL;
     return relay_measure(&p->relay);
 }
 
@@ -277,7 +279,10 @@ int main(int argc, char **argv, char **env)
     int exit_code = 0;
     if (!open_standard_streams())
         return 1;
-    if (config_load(&p.config, argc, argv, env, stdout, stderr, &exit_code) == CONFIG_RUN) {
+    enum config_action action = config_load(&p.config, argc, argv, env, stdout, stderr, &exit_code);
+    if (action == CONFIG_HEALTH) {
+        exit_code = health_ask(p.config.options.ops_listen, stdout, stderr);
+    } else if (action == CONFIG_RUN) {
         p.logger = (struct logger){stderr, p.config.options.log_level, p.config.options.log_format};
         exit_code = run(&p);
     }

@@ -163,6 +163,7 @@ run_static() {
     check_layout
     check "shell scripts are clean" shell_is_clean
     check_units
+    check "links in Markdown lead somewhere" links_lead_somewhere
     check "gcc has no warning" build_in "$WORK/build-gcc" -DCMAKE_C_COMPILER=gcc -DWERROR=ON -DTESTS=OFF -DBENCH=ON
     check "clang has no warning" build_in "$WORK/build-clang" -DCMAKE_C_COMPILER=clang -DWERROR=ON -DTESTS=OFF -DBENCH=ON
 }
@@ -227,10 +228,15 @@ shell_is_clean() {
         (cd "$ROOT" && xargs -0 shellcheck -x -e SC1091,SC2317)
 }
 
+links_lead_somewhere() {
+    find "$ROOT" \( -name .work -o -name node_modules -o -name 'build*' -type d \) -prune -o -name '*.md' -print0 |
+        xargs -0 /usr/bin/python3 "$ROOT/tests/support/links.py" "$ROOT"
+}
+
 run_debian() {
     local release
     for release in bookworm trixie; do
-        if timeout 3600 "$ROOT/tests/debian.sh" "$release"; then
+        if timeout 6600 "$ROOT/tests/debian.sh" "$release"; then
             passed "both commands on $release"
         else
             failed "both commands on $release"
