@@ -13,4 +13,5 @@ cmake -S "$ROOT" -B "$TO" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr
     -DCMAKE_C_FLAGS="$(flags CPPFLAGS) $(flags CFLAGS)" -DCMAKE_EXE_LINKER_FLAGS="$(flags LDFLAGS)" \
     -DCMAKE_SHARED_LINKER_FLAGS="$(flags LDFLAGS)"
 cmake --build "$TO" -j "$(nproc)"
+rm -f "$TO"/*.deb # of another version
 (cd "$TO" && cpack -G DEB)
