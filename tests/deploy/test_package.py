@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from machine import DEBS, Machine, as_version, machine, machine_root, packages, run  # noqa: F401
+from machine import DEBS, as_version, run
 from servers import ROOT, until
 from ws import Client
 
@@ -28,7 +28,7 @@ share/man/man8/comfy-relay.8.gz
 """.split()
 
 
-def test_cmake_install_installs_the_files_where_it_is_told_and_nothing_in_etc(packages, tmp_path):  # noqa: F811
+def test_cmake_install_installs_the_files_where_it_is_told_and_nothing_in_etc(packages, tmp_path):
     run("cmake", "--install", DEBS, "--prefix", "/opt/relay", env={**os.environ, "DESTDIR": str(tmp_path)})
     found = {os.path.relpath(os.path.join(d, f), tmp_path / "opt/relay") for d, _, files in os.walk(tmp_path) for f in files}
     assert set(INSTALLED) <= found, set(INSTALLED) - found
@@ -40,12 +40,12 @@ def test_cmake_install_installs_the_files_where_it_is_told_and_nothing_in_etc(pa
         assert "@BINDIR" not in unit and "@OPTIONS" not in unit
 
 
-def test_cmake_install_of_a_component_installs_that_only(packages, tmp_path):  # noqa: F811
+def test_cmake_install_of_a_component_installs_that_only(packages, tmp_path):
     run("cmake", "--install", DEBS, "--prefix", "/usr", "--component", "relay", env={**os.environ, "DESTDIR": str(tmp_path)})
     assert os.listdir(tmp_path / "usr/bin") == ["comfy-relay"] and os.listdir(tmp_path) == ["usr"]
 
 
-def test_lintian_finds_nothing(packages):  # noqa: F811
+def test_lintian_finds_nothing(packages):
     if not shutil.which("lintian"):
         pytest.skip("lintian is not here (Debian: lintian)")
     done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", *packages.values()], capture_output=True, text=True,
@@ -54,7 +54,7 @@ def test_lintian_finds_nothing(packages):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def installed(machine, packages):  # noqa: F811
+def installed(machine, packages):
     """As it is after the installation: the tests below go on from one to the next, as an administrator does."""
     machine.apt("install", *(machine.put(packages[p]) for p in ("comfy-relay", "comfy-publisher")))
     return machine
@@ -73,7 +73,7 @@ def test_1_package_is_installed_enabled_and_running(installed):
     assert "libcomfy-publisher.so.0" in installed.run("ldconfig", "-p").stdout
 
 
-def test_2_upgrade_drains_restarts_and_keeps_what_the_administrator_has_written(installed, packages):  # noqa: F811
+def test_2_upgrade_drains_restarts_and_keeps_what_the_administrator_has_written(installed, packages):
     m = installed
     mine = "# mine\n[drain]\ntime = 2s\n"
     m.write(CONF, mine)
@@ -88,7 +88,7 @@ def test_2_upgrade_drains_restarts_and_keeps_what_the_administrator_has_written(
     connect(m).drop()
 
 
-def test_3_upgrade_restarts_processes_of_the_template_and_not_what_was_disabled(installed, packages):  # noqa: F811
+def test_3_upgrade_restarts_processes_of_the_template_and_not_what_was_disabled(installed, packages):
     m = installed
     m.run("systemctl", "disable", "--now", "comfy-relay")
     m.run("systemctl", "enable", "--now", "comfy-relay@0", "comfy-relay@1")
@@ -118,7 +118,7 @@ def test_5_purge_leaves_nothing_but_the_user(installed):
     assert version_of(m).startswith("dpkg-query: no packages found")
 
 
-def test_6_installation_starts_nothing_where_the_system_forbids_it(installed, packages):  # noqa: F811
+def test_6_installation_starts_nothing_where_the_system_forbids_it(installed, packages):
     m = installed
     m.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")
     m.run("chmod", "+x", "/usr/sbin/policy-rc.d")

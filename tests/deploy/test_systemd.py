@@ -3,7 +3,6 @@ import re
 import time
 
 import pytest
-from machine import machine, machine_root, packages  # noqa: F401
 from servers import until
 from ws import Client
 
@@ -12,7 +11,7 @@ WS = ("127.0.0.1", 8190)
 
 
 @pytest.fixture(scope="module")
-def booted(machine, packages):  # noqa: F811
+def booted(machine, packages):
     machine.apt("install", machine.put(packages["comfy-relay"]))
     return machine
 
@@ -75,9 +74,9 @@ def test_it_is_started_anew_when_it_is_killed(relay):
 
 
 def test_loop_that_hangs_is_ended_by_the_watchdog_and_started_anew(relay):
-    start(relay, "", "WatchdogSec=2")
+    start(relay, "", "WatchdogSec=3")
     pid = relay.show()["MainPID"]
-    time.sleep(4)  # two watchdog times in which nothing may happen
+    time.sleep(4)  # more than its time, in which nothing may happen
     assert relay.show()["MainPID"] == pid
     relay.run("sh", "-c", f"kill -STOP {pid}")
     relay.wait_active(but=pid)
@@ -126,7 +125,7 @@ def test_processes_of_the_template_share_the_port_and_leave_one_after_the_other(
     held = [connections(relay, 9190), connections(relay, 9191)]
     assert sum(held) == 32 and min(held) > 0, held
     relay.run("systemctl", "stop", "comfy-relay@0")
-    assert sum(c.closed for c in clients) == held[0]
+    until(lambda: sum(c.closed for c in clients) == held[0], f"{held[0]} clients to be sent away, and no more")
     again = connect(relay, "t-again")
     assert connections(relay, 9191) == held[1] + 1
     relay.run("systemctl", "reload", "comfy-relay@*")
