@@ -48,8 +48,8 @@ def test_cmake_install_of_a_component_installs_that_only(packages, tmp_path):
 def test_lintian_finds_nothing(packages):
     if not shutil.which("lintian"):
         pytest.skip("lintian is not here (Debian: lintian)")
-    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", *packages.values()], capture_output=True, text=True,
-                          timeout=300, check=False)
+    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", *packages.values()],
+                          capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -105,7 +105,8 @@ def test_4_removal_stops_it_and_leaves_the_configuration(installed):
     m.apt("remove", "comfy-relay")
     assert version_of(m) == "9.2 config-files"
     assert "mine" in m.run("cat", CONF).stdout
-    assert m.run("sh", "-c", "ls /usr/bin/comfy-relay /usr/lib/systemd/system/comfy-relay*", check=False).stdout.count("No such file") == 2
+    listed = m.run("sh", "-c", "ls /usr/bin/comfy-relay /usr/lib/systemd/system/comfy-relay*", check=False).stdout
+    assert listed.count("No such file") == 2, listed
     assert not [s for s in m.run("sh", "-c", "cat /proc/[0-9]*/comm", check=False).stdout.split() if s == "comfy-relay"]
 
 
@@ -134,5 +135,6 @@ def connect(m):
 
 
 def upgrade(m, debs, version):
-    m.apt("install", "/mnt/" + os.path.basename(as_version(debs["comfy-relay"], version, os.path.join(m.folder, f"{version}.deb"))))
+    as_version(debs["comfy-relay"], version, os.path.join(m.folder, f"{version}.deb"))
+    m.apt("install", f"/mnt/{version}.deb")
     assert version_of(m) == f"{version} installed"

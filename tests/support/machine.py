@@ -29,7 +29,8 @@ def require_machines():
         pytest.skip(f"the machine is a Debian 12, and what is built on {release() or 'this system'} does not run there")
     if os.geteuid() != 0:
         pytest.skip("a machine needs root")
-    if subprocess.run(["unshare", "--mount", "--pid", "--net", "--fork", "true"], capture_output=True, check=False).returncode != 0:
+    apart = subprocess.run(["unshare", "--mount", "--pid", "--net", "--fork", "true"], capture_output=True, check=False)
+    if apart.returncode != 0:
         pytest.skip("a machine needs name spaces, which this system does not give")
 
 
@@ -64,7 +65,7 @@ def as_version(deb, version, to):
     with tempfile.TemporaryDirectory() as d:
         run("dpkg-deb", "-R", deb, f"{d}/x")
         run("sed", "-i", f"s/^Version: .*/Version: {version}/", f"{d}/x/DEBIAN/control")
-        return run("dpkg-deb", "--root-owner-group", "-b", f"{d}/x", to) and to
+        run("dpkg-deb", "--root-owner-group", "-b", f"{d}/x", to)
 
 
 def own_cgroups(name):
@@ -95,8 +96,9 @@ class Machine:
         enter = "".join(f"echo $$ >{path}/cgroup.procs; " for path in self.cgroups)
         # The machine's processes outlive a systemd-nspawn that is killed, but not the first process of their name space.
         apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        self.nspawn = start(["sh", "-c", enter + 'exec "$@"', "-", *apart, "systemd-nspawn", "-q", "-D", root, "--volatile=overlay",
-                             "--register=no", "--keep-unit", "--private-network", f"--machine={name}", f"--bind={folder}:/mnt", "-b"],
+        nspawn = ("systemd-nspawn", "-q", "-D", root, "--volatile=overlay", "--register=no", "--keep-unit", "--private-network",
+                  f"--machine={name}", f"--bind={folder}:/mnt", "-b")
+        self.nspawn = start(["sh", "-c", enter + 'exec "$@"', "-", *apart, *nspawn],
                             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         try:
             self.pid = until(self.init, "the machine's first process")
