@@ -248,6 +248,22 @@ def test_filters_pause_follow_and_clear_do_what_they_say(inspector, publisher):
     assert len(inspector.rows()) == 1
 
 
+def test_strip_shows_when_frames_came_and_finds_them(inspector, redis_server):
+    play(redis_server)
+    inspector.wait_text("outcome", "done")
+    inspector.drawn()
+    inked = inspector.evaluate("""(() => {
+        const canvas = document.getElementById('strip'), { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        return data.filter((v, i) => i % 4 === 3 && v > 0).length;
+    })()""")
+    assert inked > 200, inked
+    inspector.evaluate("void (document.getElementById('strip').scrollIntoView())")
+    inspector.page.call("click", "#strip", {"position": {"x": 5, "y": 20}})
+    assert selected(inspector)[0] == "1", "the nearest there is"
+    row = "document.getElementById(document.getElementById('list').getAttribute('aria-activedescendant')).getBoundingClientRect()"
+    assert inspector.evaluate(f"{row}.bottom <= document.getElementById('list').getBoundingClientRect().bottom"), "and it is in sight"
+
+
 def test_exported_frames_can_be_read_as_the_recordings_are(inspector, redis_server):
     play(redis_server)
     inspector.wait_text("outcome", "done")

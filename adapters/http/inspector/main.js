@@ -74,6 +74,7 @@ function settingsOnImages() {
 
 function start() {
   listStart();
+  stripStart();
   detailStart();
   panelStart();
   drawers.push(settingsButton);
