@@ -69,7 +69,7 @@ function settingsOnFlag() {
 function settingsOnImages() {
   settingsTake({ ...settings, comfyui: $("comfyui").value.trim() });
   panelChange(runShown());
-  draw();
+  panelAsk();
 }
 
 function start() {

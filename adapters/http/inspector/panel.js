@@ -6,18 +6,25 @@ const OUTCOMES = { running: "running", success: "done", ended: "ended", error: "
 const STATES = { off: "Not connected", connecting: "Connecting", open: "Connected", lost: "Connection lost, trying again",
   refused: "Not reached, trying again" };
 
-const panel = { run: null, rows: new Map(), results: 0, figures: new Map(), error: null, runs: "" };
+const panel = { run: null, rows: new Map(), results: 0, figures: new Map(), error: null, runs: "", isAsked: false };
 
 function panelHint(text) {
   setText($("hint"), text);
   $("hint").hidden = text === "";
 }
 
+// Draws also while the page is held still: a person has asked for it.
+function panelAsk() {
+  panel.isAsked = true;
+  draw();
+}
+
 function panelDraw() {
   panelLink();
-  if (list.pausedAt !== null) {
+  if (list.pausedAt !== null && !panel.isAsked) {
     return;
   }
+  panel.isAsked = false;
   const r = runShown();
   $("no-run").hidden = r !== null;
   setText($("example"), panelExample());
@@ -176,7 +183,7 @@ function panelNode(row, node) {
 
 function panelPreviews(r) {
   for (const preview of r.previews.values()) {
-    if (preview.isNew) {
+    if (preview.isNew || !panel.figures.has(preview.node)) { // the latter in a run that is shown again
       preview.isNew = false;
       panelPreview(panelFigure(preview.node), preview);
     }
@@ -185,12 +192,7 @@ function panelPreviews(r) {
     if (!r.previews.has(node)) {
       figure.element.remove();
       panel.figures.delete(node);
-    } else if (!figure.img.src) {
-      panelPreview(figure, r.previews.get(node));
     }
-  }
-  for (const [node, preview] of r.previews) { // of a run that is shown again
-    panel.figures.has(node) || panelPreview(panelFigure(node), preview);
   }
 }
 
@@ -211,9 +213,10 @@ function panelPreview({ img, caption }, { node, image, count }) {
   panelShow(img, image, told);
 }
 
-// Its bytes need no address any more once the picture is there.
+// Its bytes need no address any more once the picture is there, or a newer one takes its place.
 function panelShow(img, image, onShown = () => {}) {
   const url = URL.createObjectURL(new Blob([image.bytes], { type: image.mime }));
+  URL.revokeObjectURL(img.src);
   img.onload = img.onerror = (e) => {
     URL.revokeObjectURL(url);
     e.type === "load" && onShown();
@@ -287,7 +290,7 @@ function panelRuns() {
     choose.setAttribute("aria-pressed", r === shown);
     choose.addEventListener("click", () => {
       run.chosen = r === run.newest ? null : r;
-      draw();
+      panelAsk();
     });
     return element("li", "", choose);
   }));

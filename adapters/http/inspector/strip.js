@@ -1,7 +1,7 @@
 "use strict";
 // The last half minute at a glance: a tick for each frame, in a lane for its kind; a line through all where the socket came or went.
 
-const STRIP_MS = 30000, STRIP_TICKS = 6000, LANES = ["run", "progress", "binary", "other"];
+const STRIP_MS = 30000, LANES = ["run", "progress", "binary", "other"];
 
 function stripLane({ way, type, content }) {
   if (way === "mark") {
@@ -32,10 +32,12 @@ function stripDraw() {
   context.font = "10px system-ui, sans-serif";
   context.fillText(`${STRIP_MS / 1000} s ago`, 6, 11);
   const colours = [colour("accent"), colour("muted"), colour("violet"), colour("warn")];
-  for (let i = store.frames.length - 1, n = 0; i >= 0 && n < STRIP_TICKS && now - store.frames[i].at < STRIP_MS; i--, n++) {
-    const frame = store.frames[i], row = stripLane(frame), x = stripX(frame.at, now, width);
-    if (frame.at <= now) {
-      const kind = listKind(frame), isEnd = kind === "bad" || kind === "good";
+  const drawn = [];
+  for (let i = store.frames.length - 1; i >= 0 && now - store.frames[i].at < STRIP_MS; i--) {
+    const frame = store.frames[i], row = stripLane(frame), x = Math.round(stripX(frame.at, now, width));
+    const kind = row === 2 ? "" : listKind(frame), isEnd = kind === "bad" || kind === "good";
+    if (frame.at <= now && (isEnd || drawn[row] !== x)) { // one tick for all of a pixel
+      drawn[row] = x;
       context.fillStyle = isEnd ? colour(kind) : colours[row];
       row < 0 ? context.fillRect(x - 1, 0, 2, height) : context.fillRect(x - 1, row * lane + 2, 2, lane - 3);
     }
