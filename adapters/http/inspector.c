@@ -53,7 +53,9 @@ void inspector_init(struct inspector *i, const char *listen)
     hash(style, &inspector_style);
     hash(script, &inspector_script);
     snprintf(i->headers, sizeof(i->headers), HEADERS, style, script);
-    snprintf(i->port, sizeof(i->port), port == 0 ? "" : "%u", port);
+    i->port[0] = '\0';
+    if (port != 0)
+        snprintf(i->port, sizeof(i->port), "%u", port);
 }
 
 static void write_piece(const struct piece *piece, FILE *to)
