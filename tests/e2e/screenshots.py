@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the pictures of the inspector that the README shows, from recordings: tests/e2e/screenshots.py [FOLDER], deploy/images unless
-it is told otherwise. tests/run.sh e2e must have run once: it installs the browser and builds the relay."""
+"""Makes the pictures of the inspector that the README shows, from recordings: tests/e2e/screenshots.py [FOLDER], which is
+deploy/images unless it is told otherwise. tests/run.sh e2e must have run once: it installs the browser and builds the relay."""
 import os
 import sys
 import time

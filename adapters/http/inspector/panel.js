@@ -88,7 +88,8 @@ function panelLink() {
     ["first frame", isOpen && link.firstAfter !== undefined && !link.isFirst ? `after ${durationText(link.firstAfter)}` : "–"],
     ["last close", link.lastClose ?? "–"], ["flags sent", link.flagsSent ?? "–"],
     ["flags received", link.flagsReceived ?? (isOpen ? "no answer yet" : "–")],
-    ["kept", `${store.frames.length.toLocaleString("en")} of at most ${KEPT_FRAMES.toLocaleString("en")} frames, ${sizeText(store.bytes)} of ${sizeText(KEPT_BYTES)}`]];
+    ["kept", `${store.frames.length.toLocaleString("en")} of at most ${KEPT_FRAMES.toLocaleString("en")} frames, ` +
+      `${sizeText(store.bytes)} of ${sizeText(KEPT_BYTES)}`]];
   if ($("link").children.length === 0) {
     $("link").append(...facts.map(([name]) => element("div", "", element("dt", "", name), element("dd"))));
   }
@@ -209,7 +210,8 @@ function panelFigure(node) {
 }
 
 function panelPreview({ img, caption }, { node, image, count }) {
-  const told = () => setText(caption, `node ${clip(node, 40)}, no. ${count}, ${img.naturalWidth} × ${img.naturalHeight}, ${sizeText(image.bytes.length)}`);
+  const told = () => setText(caption, `node ${clip(node, 40)}, no. ${count}, ` +
+    `${img.naturalWidth} × ${img.naturalHeight}, ${sizeText(image.bytes.length)}`);
   panelShow(img, image, told);
 }
 
