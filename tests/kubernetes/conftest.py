@@ -1,6 +1,7 @@
 import glob
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,10 @@ WORK = os.environ.get("WORK") or os.path.join(HERE, "..", ".work")
 NEEDED = ("containerd", "runc", "ctr", "iptables", "nsenter", "openssl", "gcc", "go")
 PROGRAMS = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet", "kube-proxy"]
 FIGURES = []
+
+
+# A suite that takes too long is told to end: the node is taken down then too.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -10,10 +10,11 @@ import tarfile
 import debian
 import docker
 
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PAUSE = "localhost/pause:1"
 RELAY = ["comfy-relay:0.1.0", "registry.example.com/comfy-relay:0.1.0"]
-REDIS_AND_NGINX = ["docker.io/library/redis:8.2", "docker.io/nginxinc/nginx-unprivileged:1.29"]
+REDIS, NGINX = "docker.io/library/redis:8.2", "docker.io/nginxinc/nginx-unprivileged:1.29"
 
 
 def relay(folder):
@@ -28,7 +29,8 @@ def relay(folder):
 
 def redis_and_nginx(folder):
     root = debian.root_tar("bookworm", "redis-server", "nginx-light")
-    return archive(os.path.join(folder, "servers.tar"), root, REDIS_AND_NGINX, Env=[PATH])
+    images = {REDIS: {"Env": [PATH]}, NGINX: {"Env": [PATH], "StopSignal": "SIGQUIT"}}  # as nginx' own image has it
+    return archive(os.path.join(folder, "servers.tar"), root, images)
 
 
 def pause(folder):
@@ -38,18 +40,18 @@ def pause(folder):
     subprocess.run(["gcc", "-O2", "-static", "-s", "-o", program, source], check=True)
     with tarfile.open(layer, "w") as tar:
         tar.add(program, "pause")
-    return archive(os.path.join(folder, "pause.tar"), layer, [PAUSE], Entrypoint=["/pause"]), program
+    return archive(os.path.join(folder, "pause.tar"), layer, {PAUSE: {"Entrypoint": ["/pause"]}}), program
 
 
-def archive(path, layer, names, **config):
-    """An image of one layer, as `docker save` writes it."""
+def archive(path, layer, images):
+    """Images of one layer, {name: configuration}, as `docker save` writes them."""
     with open(layer, "rb") as f:
         digest = hashlib.file_digest(f, "sha256").hexdigest()
-    image = {"architecture": "amd64", "os": "linux", "config": config,
-             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]}}
-    manifest = [{"Config": "image.json", "RepoTags": names, "Layers": ["layer.tar"]}]
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{digest}"]}
+    manifest = [{"Config": f"{i}.json", "RepoTags": [name], "Layers": ["layer.tar"]} for i, name in enumerate(images)]
     with tarfile.open(path, "w") as tar:
-        add(tar, "image.json", image)
+        for i, config in enumerate(images.values()):
+            add(tar, f"{i}.json", {"architecture": ARCHITECTURE, "os": "linux", "config": config, "rootfs": rootfs})
         add(tar, "manifest.json", manifest)
         tar.add(layer, "layer.tar")
     return path

@@ -335,8 +335,17 @@ def test_sidecar_that_is_stopped_is_restarted_and_the_application_is_not(node, s
 
 
 def test_sidecar_ends_after_the_application_and_within_the_grace_period(node, sidecar, figure):
+    """With clients that hold the application back, as nginx waits for its open connections."""
     app = the_app(node)
-    (relay, application), took = end_of(node, APP, app["metadata"]["name"], ["relay", "app"])
+    with node.inside():
+        clients = [Client(service(node, "comfy-app", APP), f"/ws?clientId=e{i}") for i in range(5)]
+        try:
+            for c in clients:
+                c.wait_count(1)
+            (relay, application), took = end_of(node, APP, app["metadata"]["name"], ["relay", "app"])
+        finally:
+            for c in clients:
+                c.drop()
     codes = [application["exitCode"], relay["exitCode"]]
     figure(f"the pod with the sidecar was gone {took:.1f} s after its deletion, exit codes {codes}")
     assert application["finishedAt"] <= relay["finishedAt"]
