@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "adapters/http/health.h"
 #include "adapters/http/ops.h"
 #include "adapters/msgpack/codec.h"
 #include "adapters/process/descriptors.h"
@@ -15,6 +16,7 @@
 #include "adapters/process/listener.h"
 #include "adapters/process/logger.h"
 #include "adapters/process/signals.h"
+#include "adapters/process/supervisor.h"
 #include "adapters/process/ticker.h"
 #include "adapters/redis/redis.h"
 #include "adapters/websocket/server.h"
@@ -35,6 +37,7 @@ struct program {
     struct ticker *ticker;
     struct heap *heap;
     struct signals *signals;
+    struct supervisor *supervisor; /* NULL: nobody supervises */
 };
 
 static struct relay_config relay_config(const struct options *o)
@@ -58,17 +61,23 @@ static struct program *program_of(struct ops_source *source)
     return (struct program *)((char *)source - offsetof(struct program, ops_source));
 }
 
+static const char *why_not_ready(void *arg)
+{
+    struct program *p = arg;
+    return server_is_draining(p->server) ? "draining" : redis_why_not_ready(p->redis);
+}
+
 static const char *not_ready(struct ops_source *self)
 {
-    struct program *p = program_of(self);
-    return server_is_draining(p->server) ? "draining" : redis_why_not_ready(p->redis);
+    return why_not_ready(program_of(self));
 }
 
 static const struct metrics *measure(struct ops_source *self)
 {
     struct program *p = program_of(self);
-    p->relay.metrics.memory[MEMORY_CONNECTIONS] = server_bytes(p->server);
-    p->relay.metrics.memory[MEMORY_REDIS] = redis_bytes(p->redis);
+    server_measure(p->server, &p->relay.metrics);
+    redis_measure(p->redis, &p->relay.metrics);
+    p->relay.metrics.ready = not_ready(self) == NULL;
     return relay_measure(&p->relay);
 }
 
@@ -94,12 +103,14 @@ static void close_edges(struct program *p)
         heap_close(p->heap);
     if (p->signals)
         signals_close(p->signals);
+    supervisor_close(p->supervisor);
     p->ops = NULL;
     p->server = NULL;
     p->redis = NULL;
     p->ticker = NULL;
     p->heap = NULL;
     p->signals = NULL;
+    p->supervisor = NULL;
 }
 
 static void on_stored(void *arg)
@@ -125,6 +136,7 @@ static void on_stop(struct signals_listener *self)
     }
     logger_info(&p->logger, "draining", LOG_INT("connections", p->relay.metrics.connections));
     server_drain(p->server, on_drained, p);
+    supervisor_stopping(p->supervisor);
 }
 
 /* Redis, the listeners, what is asked on ops.listen, the loop itself. */
@@ -152,6 +164,7 @@ static void on_reload(struct signals_listener *self)
 {
     struct program *p = (struct program *)((char *)self - offsetof(struct program, on_signal));
     char *told = NULL;
+    supervisor_reloading(p->supervisor);
     if (config_reload(&p->config, &told) < 0) {
         logger_error(&p->logger, "configuration not reloaded", LOG_STR("error", told ? told : "no memory"));
     } else {
@@ -160,6 +173,8 @@ static void on_reload(struct signals_listener *self)
                     {.key = "restart_needed_for", .kind = told ? LOG_FIELD_STR : LOG_FIELD_END, .str = told});
     }
     free(told);
+    if (!server_is_draining(p->server))
+        supervisor_ready(p->supervisor);
 }
 
 /* Up */
@@ -218,6 +233,8 @@ static int open_edges(struct program *p)
     if ((error = server_open(p->server, &p->relay, &where)) < 0) /* last: whoever connects is served */
         return fail_to_listen(p, "listen", where, error);
     redis_open(p->redis, &p->relay);
+    p->supervisor = supervisor_open(&p->loop, &p->relay, &p->logger, why_not_ready, p);
+    supervisor_ready(p->supervisor);
     p->relay.metrics.memory[MEMORY_START] = heap_allocated_bytes();
     return 0;
 }
@@ -262,7 +279,10 @@ int main(int argc, char **argv, char **env)
     int exit_code = 0;
     if (!open_standard_streams())
         return 1;
-    if (config_load(&p.config, argc, argv, env, stdout, stderr, &exit_code) == CONFIG_RUN) {
+    enum config_action action = config_load(&p.config, argc, argv, env, stdout, stderr, &exit_code);
+    if (action == CONFIG_HEALTH) {
+        exit_code = health_ask(p.config.options.ops_listen, stdout, stderr);
+    } else if (action == CONFIG_RUN) {
         p.logger = (struct logger){stderr, p.config.options.log_level, p.config.options.log_format};
         exit_code = run(&p);
     }

@@ -14,7 +14,7 @@
 #define SHOWN_MAX      200 /* bytes of a value in an error */
 
 /* What the command line asks for instead of a start. */
-enum ask { ASK_HELP = 1, ASK_VERSION = 2, ASK_CHECK = 4, ASK_PRINT = 8 };
+enum ask { ASK_HELP = 1, ASK_VERSION = 2, ASK_CHECK = 4, ASK_PRINT = 8, ASK_HEALTH = 16 };
 
 /* Where a value stands. */
 struct place {
@@ -162,7 +162,9 @@ static unsigned find_flag(struct span name)
         const char *name;
         enum ask ask;
     } flags[] = {
-        {"help", ASK_HELP}, {"version", ASK_VERSION}, {"check", ASK_CHECK}, {"print-config", ASK_PRINT}};
+        {"help", ASK_HELP},          {"version", ASK_VERSION}, {"check", ASK_CHECK},
+        {"print-config", ASK_PRINT}, {"health", ASK_HEALTH},
+    };
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
         if (span_is(name, flags[i].name))
             return flags[i].ask;
@@ -365,7 +367,7 @@ static int load(struct loading *l, FILE *out, FILE *err)
     error = read_sources(l);
     if (error == 0 && l->asked & ASK_CHECK)
         error = check_files(l);
-    if (error < 0 || l->asked == 0)
+    if (error < 0 || (l->asked & ~(unsigned)ASK_HEALTH) == 0)
         return error;
     warn_unknown(l->config, err);
     if (l->asked & ASK_CHECK)
@@ -398,7 +400,9 @@ enum config_action config_load(struct config *c, int argc, char **argv, char **e
         fprintf(err, "comfy-relay: %s\n", why);
     free(why);
     *exit_code = error < 0 ? l.exit_code : 0;
-    return error < 0 || l.asked != 0 ? CONFIG_EXIT : CONFIG_RUN;
+    if (error < 0 || l.asked & ~(unsigned)ASK_HEALTH)
+        return CONFIG_EXIT;
+    return l.asked == ASK_HEALTH ? CONFIG_HEALTH : CONFIG_RUN;
 }
 
 void config_deinit(struct config *c)

@@ -22,12 +22,13 @@ struct config {
     char **env;
 };
 
-enum config_action { CONFIG_RUN, CONFIG_EXIT };
+enum config_action { CONFIG_RUN, CONFIG_EXIT, CONFIG_HEALTH };
 
 /* Reads all of it; argv and env are borrowed for the life of *c. With --help, --version, --check or
  * --print-config it writes to `out` what was asked. CONFIG_EXIT: end with *exit_code; when that is not 0, one
- * line in `err` says why. CONFIG_RUN: start; the program logs what config_next_unknown() finds. In both cases
- * *c needs a deinit. */
+ * line in `err` says why. CONFIG_RUN: start; the program logs what config_next_unknown() finds. CONFIG_HEALTH: ask the
+ * relay that has these options how it is (--health alone; with another question, that one is answered). In all
+ * cases *c needs a deinit. */
 enum config_action config_load(struct config *c, int argc, char **argv, char **env, FILE *out, FILE *err,
                                int *exit_code);
 void config_deinit(struct config *c);

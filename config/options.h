@@ -22,7 +22,7 @@ enum boolean { BOOLEAN_FALSE, BOOLEAN_TRUE };
     X(listen_shared, "listen.shared", boolean, "false", 0, 0, START,                                       \
       "true: other processes may listen on the same port, with this option, as the same user; TCP only")   \
     X(ops_listen, "ops.listen", ADDRESS, "127.0.0.1:9190", 0, 0, START,                                    \
-      "address of /live, /ready and /metrics, never shared; empty: none")                                  \
+      "address of the inspector page at /, /live, /ready and /metrics, never shared; empty: none")         \
     X(redis_url, "redis.url", REDIS_URL, "redis://127.0.0.1:6379/0", 0, 0, START,                          \
       "where Redis is; its password may be in redis.password_file instead")                                \
     X(redis_prefix, "redis.prefix", WORD, "comfy", 0, 0, START, "first part of every channel and key")     \

@@ -25,6 +25,7 @@ void print_help(FILE *to)
         "Usage: comfy-relay [--config FILE] [--OPTION VALUE | --OPTION=VALUE]...\n"
         "       comfy-relay --check          read everything, say what was read or what is wrong, and exit\n"
         "       comfy-relay --print-config   print every option and where it was set, and exit\n"
+        "       comfy-relay --health         ask the relay with these options whether it works, and exit\n"
         "       comfy-relay --help | --version\n"
         "\n"
         "An option is set, weakest first, by its default, the file, the environment, the command line:\n"

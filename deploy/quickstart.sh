@@ -228,8 +228,11 @@ say_where() {
     esac
     case $OPS in
     "") ;;
-    unix:*) echo "Operations:  $OPS, paths /live /ready /metrics" ;;
-    *) echo "Operations:  http://$OPS/live /ready /metrics" ;;
+    unix:*) echo "Operations:  $OPS, paths / (inspector) /live /ready /metrics" ;;
+    *)
+        echo "Inspector:   http://$OPS/#sid=$(percent_encoded "$SID")"
+        echo "Operations:  http://$OPS/live /ready /metrics"
+        ;;
     esac
     echo "Redis:       $DIR/redis.sock"
     [ -z "$DEMO" ] || echo "Demo:        a recorded run plays for client id \"$SID\", over and over"

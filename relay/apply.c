@@ -59,9 +59,8 @@ static void note_id(struct session *s, const struct event *e, uint64_t now_ms)
 
 /* Takes the frame, which may be NULL: nobody has a log of it. */
 static void to_session(struct relay *r, struct session *s, const struct event *e, enum effect effect,
-                       struct frame *take_frame, uint64_t now_ms)
+                       struct place place, struct frame *take_frame, uint64_t now_ms)
 {
-    struct place place = s ? delivery_place(r, s, e) : PLACE_TRANSIENT;
     note(r, s, e, effect);
     if (!s)
         return;
@@ -70,6 +69,14 @@ static void to_session(struct relay *r, struct session *s, const struct event *e
     note_id(s, e, now_ms);
     if (!s->has_log)
         lifetime_remember(r, s, now_ms);
+}
+
+/* Its place in a log here (`s`: NULL, a broadcast), where it is counted by class. */
+static struct place find_place(struct relay *r, const struct session *s, const struct event *e)
+{
+    struct place place = delivery_place(r, s, e);
+    r->metrics.routed[place.key == 0 ? CLASS_KEEP : CLASS_LATEST]++;
+    return place;
 }
 
 static enum drop_reason to_one(struct relay *r, struct event *e, enum effect effect, struct span message,
@@ -81,12 +88,13 @@ static enum drop_reason to_one(struct relay *r, struct event *e, enum effect eff
     enum drop_reason reason = r->ports.codec->encode(r->ports.codec, e, is_heard && !is_aside ? &f : NULL);
     if (reason != DROP_NOTHING)
         return reason;
+    struct place place = is_heard ? find_place(r, s, e) : PLACE_TRANSIENT;
     if (is_aside)
         return catchup_put_aside(r, s, message, e);
     r->metrics.unrouted += !is_heard;
     if (!s && (effect == EFFECT_START || is_executing(e, effect)))
         s = lifetime_find_or_add(r, e->sid, now_ms); /* remembered, though nobody listens */
-    to_session(r, s, e, effect, f, now_ms);
+    to_session(r, s, e, effect, place, f, now_ms);
     return DROP_NOTHING;
 }
 
@@ -98,7 +106,7 @@ static enum drop_reason to_all(struct relay *r, struct event *e)
         return reason;
     r->metrics.broadcasts++;
     struct session *s;
-    struct place p = delivery_place(r, NULL, e);
+    struct place p = find_place(r, NULL, e);
     TAILQ_FOREACH (s, &r->open, in_open)
         delivery_broadcast(r, s, p, frame_ref(f));
     frame_unref(f);
@@ -124,10 +132,11 @@ enum drop_reason apply_message(struct relay *r, struct session *s, struct span m
     enum effect effect = event_effect(&e);
     if (effect_is_internal(effect))
         return DROP_BAD_TYPE;
+    e.ts_ms = 0; /* what has waited for Redis says nothing of live events */
     if (stream_id_is_none(e.id))
         e.id = id;
     reason = r->ports.codec->encode(r->ports.codec, &e, &f);
     if (reason == DROP_NOTHING)
-        to_session(r, s, &e, effect, f, now_ms);
+        to_session(r, s, &e, effect, delivery_place(r, s, &e), f, now_ms);
     return reason;
 }

@@ -44,6 +44,7 @@ struct relay {
     struct catchup_list queue;    /* with a question to ask the archive */
     struct session_list unstored; /* whose place has changed, oldest first */
     struct session_list stored;   /* with sockets: stored again before it expires, oldest first */
+    int64_t unix_ms;              /* what to add to a time of relay.h to get a Unix time; 0: not known */
     uint64_t tickets;             /* of questions, so far */
     size_t asked;                 /* questions without an answer */
     size_t catching_up;           /* sessions whose log is being read */

@@ -71,20 +71,56 @@ static void take_own(struct cursor *c)
 static void take_entry(struct cursor *c, const struct log_entry *e)
 {
     c->seq = e->seq + 1;
-    c->replayed += e->seq < c->live_from;
     if (!stream_id_is_none(e->place.id))
         c->last = e->place.id;
     if (is_kept_entry(e))
         c->kept = c->seq;
 }
 
-void cursor_take(struct cursor *c, int n)
+/* Entries one after the other that were published in the same millisecond. */
+struct lag_run {
+    uint32_t published_ms; /* 0: their lag is not counted */
+    uint64_t length;
+};
+
+static void count_lag(const struct lag_run *run, struct metrics *m, uint64_t now_ms)
 {
-    for (; n > 0 && c->own_count > 0; n--)
-        take_own(c);
-    struct log_entry *e = n > 0 ? entry_from(c, c->seq) : NULL;
-    for (; n > 0; n--, e = entry_after(c, e))
+    int32_t lag = (int32_t)((uint32_t)now_ms - run->published_ms);
+    if (run->published_ms != 0)
+        histogram_add(&m->delivery_lag, lag > 0 ? (uint64_t)lag : 0, run->length);
+}
+
+/* Counted in registers first: most of what a socket is handed costs little else. */
+static void take_entries(struct cursor *c, int n, struct metrics *m, uint64_t now_ms)
+{
+    struct lag_run run = {0, 0};
+    uint64_t replayed = 0, latest = 0, all = (uint64_t)n;
+    for (const struct log_entry *e = entry_from(c, c->seq); n > 0; n--, e = entry_after(c, e)) {
+        bool is_replay = e->seq < c->live_from;
+        uint32_t published_ms = is_replay ? 0 : e->place.published_ms;
+        if (published_ms != run.published_ms) {
+            count_lag(&run, m, now_ms);
+            run = (struct lag_run){published_ms, 0};
+        }
+        run.length++;
+        replayed += is_replay;
+        latest += e->place.key != 0;
         take_entry(c, e);
+    }
+    count_lag(&run, m, now_ms);
+    m->replayed += replayed;
+    m->sent[CLASS_LATEST] += latest;
+    m->sent[CLASS_KEEP] += all - latest;
+}
+
+void cursor_take(struct cursor *c, int n, struct metrics *m, uint64_t now_ms)
+{
+    for (; n > 0 && c->own_count > 0; n--) {
+        m->sent[CLASS_OWN]++;
+        take_own(c);
+    }
+    if (n > 0)
+        take_entries(c, n, m, now_ms);
 }
 
 int cursor_push(struct cursor *c, struct frame *take_frame)

@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 
 #include "relay/frame.h"
+#include "relay/metrics.h"
 #include "relay/stream_id.h"
 
 struct session;
@@ -54,7 +55,6 @@ struct cursor {
         };
     };
     struct frame *own[CURSOR_OWN_MAX]; /* owned */
-    uint32_t replayed;                 /* entries, and not counted yet */
     uint8_t own_count;
     enum cursor_state state : 8;
     bool wants_metadata : 1; /* negotiated supports_preview_metadata; set by the owner */
@@ -69,8 +69,9 @@ struct cursor {
 int cursor_peek(struct cursor *c, struct frame **frames, int max, bool *is_kept)
     __attribute__((warn_unused_result));
 
-/* The first n of those have been taken over by the socket, wholly or at least in part. */
-void cursor_take(struct cursor *c, int n);
+/* The first n of those have been taken over by the socket, wholly or at least in part: counted by class, as replayed, and by
+ * how long they took. */
+void cursor_take(struct cursor *c, int n, struct metrics *m, uint64_t now_ms);
 
 /* Puts a frame of its own before what the log holds. Takes the frame, on every path. 0, or -ENOBUFS: too
  * many. */

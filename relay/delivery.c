@@ -82,8 +82,6 @@ static void write_cursor(struct relay *r, struct cursor *c)
     r->ports.sockets->write(r->ports.sockets, c);
     if (gap > 0 && from <= gap && c->seq > gap)
         note_gap(r, c);
-    r->metrics.replayed += c->replayed;
-    c->replayed = 0;
 }
 
 void delivery_write(struct relay *r, struct session *s)
@@ -151,10 +149,20 @@ static void before_trim(struct relay *r, struct session *s, size_t more_bytes)
         delivery_write(r, s);
 }
 
+/* Read from Redis, or without a ts: 0. */
+static uint32_t published_ms(const struct relay *r, const struct event *e)
+{
+    uint32_t ms = (uint32_t)(e->ts_ms - r->unix_ms);
+    return e->ts_ms == 0 ? 0 : ms == 0 ? 1 : ms;
+}
+
 /* One that does not say which prompt it is of, as a preview without metadata, is of the one that executes. */
 struct place delivery_place(const struct relay *r, const struct session *s, const struct event *e)
 {
-    struct place p = {.key = event_conflation_key(e, r->sessions.seed), .id = e->id, .is_transient = !s};
+    struct place p = {.key = event_conflation_key(e, r->sessions.seed),
+                      .id = e->id,
+                      .is_transient = !s,
+                      .published_ms = published_ms(r, e)};
     struct span prompt = e->prompt.len > 0 || !s ? e->prompt : session_prompt(s);
     if (p.key != 0 && prompt.len > 0)
         p.prompt = hash_bytes(prompt, r->sessions.seed);

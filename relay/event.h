@@ -21,7 +21,8 @@ struct event {
     struct span worker;
     enum keep_wish keep;
     struct stream_id
-        id; /* of its entry in the session's log, when it stood before the event; or STREAM_ID_NONE */
+        id;        /* of its entry in the session's log, when it stood before the event; or STREAM_ID_NONE */
+    int64_t ts_ms; /* when it was published, in Unix time; 0: not known */
     struct span data; /* one MessagePack value, not yet checked; empty counts as nil */
 
     struct span prompt;       /* data.prompt_id */

@@ -17,6 +17,8 @@ struct place {
     uint64_t prompt; /* hash of its prompt, 0: none. Counts only with a key */
     struct stream_id id;
     bool is_transient;
+    uint32_t
+        published_ms; /* when its event was, by the clock of relay.h, its low 32 bits; 0: its lag is not counted */
 };
 
 struct log_entry {

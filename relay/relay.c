@@ -146,13 +146,34 @@ static enum drop_reason route(struct relay *r, struct event *e, struct span chan
     }
 }
 
+#define OLDEST_MS (60 * 60 * 1000) /* an older ts is a mistake: nothing live waits for so long */
+
+/* How long it has taken to here. Its ts is taken back where no lag is to be counted, and where it is ahead becomes now. */
+static void count_arrival(struct relay *r, struct event *e, uint64_t now_ms)
+{
+    int64_t now = (int64_t)now_ms + r->unix_ms, lag = now - e->ts_ms;
+    if (r->unix_ms == 0 || lag > OLDEST_MS) {
+        r->metrics.timestamps[TIMESTAMP_OLD] += r->unix_ms != 0;
+        e->ts_ms = 0;
+        return;
+    }
+    if (lag < 0) {
+        r->metrics.timestamps[TIMESTAMP_AHEAD]++;
+        e->ts_ms = now;
+    }
+    histogram_add(&r->metrics.arrival_lag, lag > 0 ? (uint64_t)lag : 0, 1);
+}
+
 enum drop_reason relay_receive(struct relay *r, struct span channel_sid, struct span message, uint64_t now_ms)
 {
     struct event e;
     enum drop_reason reason = DROP_TOO_LARGE;
     r->metrics.events++;
+    r->metrics.received_bytes += message.len;
     if (message.len <= r->config.message_bytes)
         reason = r->ports.codec->decode(r->ports.codec, message, channel_sid, &e);
+    if (reason == DROP_NOTHING && e.ts_ms != 0)
+        count_arrival(r, &e, now_ms);
     if (reason == DROP_NOTHING)
         reason = route(r, &e, channel_sid, message, now_ms);
     r->metrics.dropped[reason]++;
@@ -269,6 +290,11 @@ void relay_subscribed(struct relay *r, struct span sid, uint64_t now_ms)
     resume_greet(r, s, now_ms);
     resume_place(r, s, now_ms);
     readback_go_on(r, s);
+}
+
+void relay_set_clock(struct relay *r, int64_t unix_ms)
+{
+    r->unix_ms = unix_ms;
 }
 
 /* Sockets */
@@ -445,6 +471,7 @@ static void measure_session(struct session *s, void *arg)
 
 const struct metrics *relay_measure(struct relay *r)
 {
+    r->metrics.memory_limit = r->config.memory_bytes;
     r->metrics.sessions = r->sessions.count;
     r->metrics.workers = r->workers.count;
     r->metrics.queue_remaining = (uint64_t)r->workers.sum;

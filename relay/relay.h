@@ -17,6 +17,8 @@ int relay_init(struct relay *r, const struct relay_config *config, const struct 
 void relay_deinit(struct relay *r);
 /* Takes over limits and intervals that may change while it runs. */
 void relay_configure(struct relay *r, const struct relay_config *config);
+/* What to add to a time to get a Unix time. To be told again now and then: that clock may be set. */
+void relay_set_clock(struct relay *r, int64_t unix_ms);
 /* The figures, with the gauges of sessions, logs and workers brought up to date. Borrowed. */
 const struct metrics *relay_measure(struct relay *r);
 /* About how much memory it holds, by what there is most of; without counting anything. */

@@ -1,11 +1,13 @@
 #!/bin/bash
-# Both commands of the README in a clean Debian: tests/debian.sh bookworm|trixie. Needs root, and a kernel that lets it mount.
+# Both commands of the README in a clean Debian: tests/debian.sh bookworm|trixie [SUITE...]. Needs root, and a kernel that
+# lets it mount. With suites, only these are run. Ends with what each command took: seconds, and bytes fetched.
 #
 # Mirror, keyring and network settings are this machine's own, read when it runs. Everything happens in name spaces of its
 # own, so that neither a mount nor a process outlives it; the root file system is kept in tests/.work for the next run
 # of the same week.
 set -eu
 RELEASE=$1
+shift
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 WORK=$ROOT/tests/.work/debian
 BASE=$WORK/$RELEASE-$(date +%G-%V)
@@ -13,7 +15,7 @@ TREE=$WORK/$RELEASE-running
 
 [ "$(id -u)" = 0 ] || { echo "needs root" >&2; exit 1; }
 if [ -z "${COMFY_RELAY_INSIDE:-}" ]; then
-    exec env COMFY_RELAY_INSIDE=1 unshare --mount --pid --fork --kill-child "$0" "$@"
+    exec env --default-signal=INT COMFY_RELAY_INSIDE=1 unshare --mount --pid --fork --kill-child "$0" "$RELEASE" "$@"
 fi
 
 # repository PATTERN: where this machine's apt gets it from.
@@ -59,7 +61,7 @@ settle() {
 inside() { # command...
     local certificates=/etc/host-certificates.crt
     env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/src TERM=dumb \
-        PIP_CERT=$certificates SSL_CERT_FILE=$certificates NODE_EXTRA_CA_CERTS=$certificates npm_config_cafile=$certificates \
+        PIP_CERT="$certificates" SSL_CERT_FILE="$certificates" NODE_EXTRA_CA_CERTS="$certificates" npm_config_cafile="$certificates" \
         http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}" \
         chroot "$TREE" "$@"
 }
@@ -87,12 +89,69 @@ quickstart() {
         exit $code'
 }
 
+# ---- what a command took ----------------------------------------------------------------------------------------
+
+# What apt fetched of an archive's lists, as the archive itself states their sizes; then the packages that it keeps.
+fetched_by_apt() {
+    local list total=0
+    for list in "$TREE"/var/lib/apt/lists/*_InRelease; do
+        [ -e "$list" ] || continue
+        total=$((total + $(stat -c %s "$list") + $(listed "$list" main/binary-"$(dpkg --print-architecture)"/Packages.xz) + \
+            $(listed "$list" main/i18n/Translation-en.xz)))
+    done
+    echo $((total + $(bytes_in "$TREE/var/cache/apt/archives")))
+}
+
+listed() { # release-file name: its size
+    awk -v name="$2" '/^SHA256:/ { on = 1 } on && $3 == name { size = $2 } END { print size + 0 }' "$1"
+}
+
+bytes_in() { # directory...
+    local there=() one
+    for one in "$@"; do
+        [ ! -d "$one" ] || there+=("$one")
+    done
+    [ ${#there[@]} -gt 0 ] || { echo 0 && return; }
+    find "${there[@]}" -type f -printf '%s\n' | awk '{ total += $1 } END { printf "%d\n", total }'
+}
+
+# Debian's packages, then what pip, npm and Go keep of what they have fetched.
+fetched() {
+    echo "$(fetched_by_apt) $(bytes_in "$TREE/src/.cache/pip") $(bytes_in "$TREE/src/.npm/_cacache/content-v2")" \
+        "$(bytes_in "$TREE"/src/tests/.work/examples/go/path/pkg/mod/cache/download)"
+}
+
+# timed NAME COMMAND...: adds a line to what is said at the end.
+timed() {
+    local name=$1 before after begin=$SECONDS code=0
+    shift
+    before=$(fetched)
+    echo "==== $RELEASE: $name"
+    "$@" || code=$?
+    after=$(fetched)
+    TOOK="$TOOK$(printf '%s\n' "$before" "$after" | awk -v name="$RELEASE: $name" -v seconds=$((SECONDS - begin)) '
+        NR == 1 { for (i = 1; i <= 4; i++) had[i] = $i }
+        NR == 2 {
+            for (i = 1; i <= 4; i++) total += mb[i] = ($i - had[i]) / 1e6
+            printf "%s: %d s, %.0f MB fetched (Debian %.0f, pip %.0f, npm %.0f, Go %.0f)", name, seconds, total, mb[1], mb[2], mb[3], mb[4]
+        }')"$'\n'
+    return "$code"
+}
+
+run_tests() { # suite...
+    # shellcheck disable=SC2016 # for the shell inside
+    inside /bin/bash -c 'cd /src && timeout 5400 tests/run.sh "$@" </dev/null' run "$@"
+}
+
 mkdir -p "$WORK"
 [ -d "$BASE" ] || bootstrap
 rm -rf --one-file-system "$TREE"
 cp -a "$BASE" "$TREE"
+rm -f "$TREE"/var/cache/apt/archives/*.deb
 settle
-echo "==== $RELEASE: deploy/quickstart.sh"
-quickstart
-echo "==== $RELEASE: tests/run.sh"
-inside /bin/bash -c "cd /src && timeout 2400 tests/run.sh </dev/null"
+TOOK=
+CODE=0
+timed "deploy/quickstart.sh" quickstart || CODE=$?
+[ $CODE != 0 ] || timed "tests/run.sh${*:+ $*}" run_tests "$@" || CODE=$?
+printf '\n%s' "$TOOK"
+exit $CODE

@@ -164,6 +164,7 @@ run_static() {
     check "shell scripts are clean" shell_is_clean
     check_units
     check_manifests
+    check "links in Markdown lead somewhere" links_lead_somewhere
     check "gcc has no warning" build_in "$WORK/build-gcc" -DCMAKE_C_COMPILER=gcc -DWERROR=ON -DTESTS=OFF -DBENCH=ON
     check "clang has no warning" build_in "$WORK/build-clang" -DCMAKE_C_COMPILER=clang -DWERROR=ON -DTESTS=OFF -DBENCH=ON
 }
@@ -204,7 +205,9 @@ check_units() {
         skipped "systemd units are clean: systemd-analyze is not here (Debian: systemd)"
         return
     fi
-    for unit in "$ROOT"/deploy/systemd/*.service; do
+    rm -rf "$WORK/units"
+    check "systemd units are written" cmake -D BINDIR=/usr/local/bin -D TO="$WORK/units" -P "$ROOT/deploy/systemd/units.cmake" || return
+    for unit in "$WORK"/units/*.service; do
         check "$(basename "$unit") is clean" unit_is_clean "$unit"
     done
 }
@@ -218,7 +221,7 @@ unit_is_clean() { # file
         echo "$told"
         return 1
     fi
-    systemd-analyze security --no-pager --offline=true --threshold=20 "$copy"
+    systemd-analyze security --no-pager --offline=true --threshold=20 "$copy" # tenths: 2.0
 }
 
 # What is applied to a cluster, against the API's schemas: of the oldest version that has all of it, and of a newer one.
@@ -249,14 +252,19 @@ manifest_is_valid() { # file
 }
 
 shell_is_clean() {
-    find "$ROOT"/deploy "$ROOT"/tests "$ROOT"/.ci -name .work -prune -o \( -name '*.sh' -o -path '*/.ci/run' \) -print0 |
+    find "$ROOT"/deploy "$ROOT"/tests "$ROOT"/.ci -name .work -prune -o \( -name '*.sh' -o -path '*/.ci/run' -o -path '*/debian/p*inst' -o -path '*/debian/p*rm' \) -print0 |
         (cd "$ROOT" && xargs -0 shellcheck -x -e SC1091,SC2317)
+}
+
+links_lead_somewhere() {
+    find "$ROOT" \( -name .work -o -name node_modules -o -name 'build*' -type d \) -prune -o -name '*.md' -print0 |
+        xargs -0 /usr/bin/python3 "$ROOT/tests/support/links.py" "$ROOT"
 }
 
 run_debian() {
     local release
     for release in bookworm trixie; do
-        if timeout 3600 "$ROOT/tests/debian.sh" "$release"; then
+        if timeout 6600 "$ROOT/tests/debian.sh" "$release"; then
             passed "both commands on $release"
         else
             failed "both commands on $release"

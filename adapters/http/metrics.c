@@ -1,94 +1,177 @@
-/* The text of /metrics, from the tables of relay/metrics.h. */
 #include "adapters/http/metrics.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "adapters/process/heap.h"
 
-static void write_head(const char *name, const char *kind, const char *help, FILE *to)
-{
-    fprintf(to, "# HELP comfy_relay_%s %s\n# TYPE comfy_relay_%s %s\n", name, help, name, kind);
-}
+#define PREFIX    "comfy_relay_"
+#define SECOND_NS UINT64_C(1000000000)
 
-static void write_value(const char *name, const char *kind, const char *help, uint64_t value, FILE *to)
-{
-    write_head(name, kind, help, to);
-    fprintf(to, "comfy_relay_%s %" PRIu64 "\n", name, value);
-}
+/* The process */
 
-static void write_reason(const char *name, const char *reason, uint64_t value, FILE *to)
+/* The second number of a file of /proc; 0: it is not there. */
+static uint64_t second_number(const char *path)
 {
-    fprintf(to, "comfy_relay_%s{reason=\"%s\"} %" PRIu64 "\n", name, reason, value);
-}
-
-static void write_reasons(const struct metrics *m, FILE *to)
-{
-    write_head("messages_dropped_total", "counter", "Messages from Redis that were dropped.", to);
-    for (int i = DROP_NOTHING + 1; i < DROP_REASONS_COUNT; i++)
-        write_reason("messages_dropped_total", drop_reason_label(i), m->dropped[i], to);
-    write_head("handshakes_rejected_total", "counter", "WebSocket upgrades that were refused.", to);
-    for (int i = REJECT_NOTHING + 1; i < REJECT_REASONS_COUNT; i++)
-        write_reason("handshakes_rejected_total", reject_reason_label(i), m->rejected[i], to);
-    write_head("connections_closed_total", "counter", "WebSocket connections that ended.", to);
-    for (int i = CLOSE_NOTHING + 1; i < CLOSE_REASONS_COUNT; i++)
-        write_reason("connections_closed_total", close_reason_label(i), m->closed[i], to);
-}
-
-static void write_memory(const struct metrics *m, FILE *to)
-{
-    size_t allocated = heap_allocated_bytes();
-    write_head("memory_bytes", "gauge",
-               "Memory by what it is used for; a frame that is in several logs counts in each.", to);
-    for (int i = 0; i < MEMORY_KINDS_COUNT; i++)
-        fprintf(to, "comfy_relay_memory_bytes{kind=\"%s\"} %" PRIu64 "\n", memory_kind_label(i),
-                m->memory[i]);
-    if (allocated == 0)
-        return;
-    write_value("heap_allocated_bytes", "gauge", "Memory that is allocated, as the allocator counts it.",
-                allocated, to);
-    write_value("heap_free_bytes", "gauge",
-                "Memory that the allocator keeps, for later or given back in part.", heap_free_bytes(), to);
-}
-
-static double seconds(struct timeval t)
-{
-    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+    uint64_t first, second = 0;
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%" SCNu64 " %" SCNu64, &first, &second) != 2)
+        second = 0;
+    fclose(file);
+    return second;
 }
 
 static uint64_t resident_bytes(void)
 {
-    uint64_t size, resident = 0;
-    FILE *statm = fopen("/proc/self/statm", "re");
-    if (statm == NULL)
-        return 0;
-    if (fscanf(statm, "%" SCNu64 " %" SCNu64, &size, &resident) != 2)
-        resident = 0;
-    fclose(statm);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    return second_number("/proc/self/statm") * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void write_process(time_t started_at, FILE *to)
+static uint64_t nanoseconds(struct timeval t)
+{
+    return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_usec * 1000;
+}
+
+/* How long the thread of the loop could have run and did not: another one had the core. */
+static uint64_t waited_ns(void)
+{
+    return second_number("/proc/self/schedstat");
+}
+
+static void measure_process(struct metrics *m, time_t started_at)
 {
     struct rusage usage = {.ru_maxrss = 0};
     getrusage(RUSAGE_SELF, &usage);
-    write_head("build_info", "gauge", "1, with the version as a label.", to);
-    fputs("comfy_relay_build_info{version=\"" COMFY_RELAY_VERSION "\"} 1\n", to);
-    write_value("start_time_seconds", "gauge", "When the process started, in seconds since 1970.",
-                (uint64_t)started_at, to);
-    write_value("resident_memory_bytes", "gauge", "Memory of the process that is in RAM.", resident_bytes(),
-                to);
-    write_head("cpu_seconds_total", "counter", "User and system time of the process.", to);
-    fprintf(to, "comfy_relay_cpu_seconds_total %.6f\n", seconds(usage.ru_utime) + seconds(usage.ru_stime));
+    m->build[0] = 1;
+    m->start_time = (uint64_t)started_at;
+    m->cpu_ns = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
+    m->busy_ns = m->cpu_ns + waited_ns();
+    m->resident_bytes = resident_bytes();
+    m->heap_allocated = heap_allocated_bytes();
+    m->heap_free = heap_free_bytes();
+}
+
+/* The text */
+
+static void write_head(const struct metric *x, FILE *to)
+{
+    fprintf(to, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", x->name, x->help, x->name, x->kind);
+}
+
+static void write_one(const struct metric *x, const uint64_t *value, FILE *to)
+{
+    fprintf(to, PREFIX "%s %" PRIu64 "\n", x->name, *value);
+}
+
+static void write_time(const struct metric *x, const uint64_t *ns, FILE *to)
+{
+    fprintf(to, PREFIX "%s %" PRIu64 ".%09" PRIu64 "\n", x->name, *ns / SECOND_NS, *ns % SECOND_NS);
+}
+
+static void write_per(const struct metric *x, const uint64_t *values, FILE *to)
+{
+    for (size_t i = x->first; i < x->count; i++)
+        fprintf(to, PREFIX "%s{%s=\"%s\"} %" PRIu64 "\n", x->name, x->label, x->values[i], values[i]);
+}
+
+static void write_lag(const struct metric *x, const struct histogram *h, FILE *to)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < HISTOGRAM_BOUNDS_COUNT; i++) {
+        sum += h->counts[i];
+        fprintf(to, PREFIX "%s_bucket{le=\"%s\"} %" PRIu64 "\n", x->name, histogram_bound(i), sum);
+    }
+    sum += h->counts[HISTOGRAM_BOUNDS_COUNT];
+    fprintf(to, PREFIX "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", x->name, sum);
+    fprintf(to, PREFIX "%s_sum %" PRIu64 ".%03" PRIu64 "\n", x->name, h->sum_ms / 1000, h->sum_ms % 1000);
+    fprintf(to, PREFIX "%s_count %" PRIu64 "\n", x->name, sum);
+}
+
+static void write_metric(const struct metric *x, const struct metrics *m, FILE *to)
+{
+    const void *value = (const char *)m + x->at;
+    write_head(x, to);
+    switch (x->shape) {
+    case METRIC_ONE:
+        write_one(x, value, to);
+        break;
+    case METRIC_TIME:
+        write_time(x, value, to);
+        break;
+    case METRIC_PER:
+        write_per(x, value, to);
+        break;
+    case METRIC_LAG:
+        write_lag(x, value, to);
+        break;
+    }
+}
+
+static bool is_end(const struct metric *x)
+{
+    return x->title == NULL && x->name == NULL;
 }
 
 void metrics_write(const struct metrics *m, time_t started_at, FILE *to)
 {
-#define WRITE(field, kind, name, help) write_value(name, #kind, help, m->field, to);
-    METRICS(WRITE)
-#undef WRITE
-    write_reasons(m, to);
-    write_memory(m, to);
-    write_process(started_at, to);
+    struct metrics now = *m;
+    measure_process(&now, started_at);
+    for (const struct metric *x = metric_table; !is_end(x); x++)
+        if (x->name != NULL)
+            write_metric(x, &now, to);
+}
+
+/* The page */
+
+static const char *unit_of(const struct metric *x)
+{
+    return strstr(x->name, "_bytes") ? "bytes" : strstr(x->name, "_seconds") ? "seconds" : "";
+}
+
+static void write_labels(const struct metric *x, FILE *to)
+{
+    if (x->shape == METRIC_LAG)
+        fprintf(to, "<br>`le`: %s to %s", histogram_bound(0), histogram_bound(HISTOGRAM_BOUNDS_COUNT - 1));
+    if (x->shape != METRIC_PER)
+        return;
+    fprintf(to, "<br>`%s`", x->label);
+    for (size_t i = x->first; i < x->count && x->count - x->first > 1; i++)
+        fprintf(to, "%s `%s`", i == x->first ? ":" : "", x->values[i]);
+}
+
+static void write_row(const struct metric *x, FILE *to)
+{
+    fprintf(to, "| `" PREFIX "%s`", x->name);
+    write_labels(x, to);
+    fprintf(to, " | %s | %s | %s | %s |\n", x->kind, unit_of(x), x->help, x->look);
+}
+
+static void write_title(const struct metric *x, FILE *to)
+{
+    fprintf(to,
+            "\n## %s\n\n"
+            "| metric, labels | type | unit | meaning | look at it when |\n"
+            "|---|---|---|---|---|\n",
+            x->title);
+}
+
+void metrics_write_page(FILE *to)
+{
+    fputs("# Metrics\n"
+          "\n"
+          "Made from `relay/metrics.h` by `cmake --build build --target metrics-reference`.\n"
+          "\n"
+          "`GET /metrics` on `ops.listen` answers with all of these in Prometheus' text format. How to "
+          "scrape, rules for "
+          "alerts\n"
+          "and a board for Grafana: [deploy/prometheus](../../deploy/prometheus/README.md). Each relay tells "
+          "its own "
+          "figures;\n"
+          "counters begin with 0 when the process starts. No label names a session or a worker.\n",
+          to);
+    for (const struct metric *x = metric_table; !is_end(x); x++)
+        (x->title != NULL ? write_title : write_row)(x, to);
 }

@@ -1,4 +1,4 @@
-/* The operations address: /live, /ready, /metrics. One request a connection:
+/* The operations address: /, /live, /ready, /metrics. One request a connection:
  *
  *     READING ──head whole, wrong or late──▶ ANSWERING ──written──▶ LINGERING ──peer closed, or 1 s──▶ CLOSING
  *        └──peer closed──────────────────────────┴──late, or a fault──────────────────────────────────────▲
@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 #include <time.h>
 
+#include "adapters/http/inspector.h"
 #include "adapters/http/metrics.h"
 #include "adapters/http/request.h"
 #include "adapters/process/listener.h"
@@ -48,15 +49,17 @@ struct ops {
     struct connections connections;
     unsigned count;
     time_t started_at;
+    struct inspector inspector;
     struct log_limit not_accepted;
 };
 
-/* What is answered; the body is a line, or the metrics. */
+/* What is answered; the body is a line, the metrics or the inspector. */
 struct answer {
     const char *status;
     const char *headers; /* each with its CRLF */
-    const char *body;    /* NULL: metrics */
-    bool no_body;        /* only its length is told */
+    const char *body;    /* NULL: metrics, or the inspector */
+    bool is_inspector;
+    bool no_body; /* only its length is told */
 };
 
 static void on_connection(struct listener *l, void *owner, int error);
@@ -92,28 +95,39 @@ static struct answer answer_request(struct ops *o, const struct request *r)
                                .headers = "Allow: GET\r\n",
                                .body = "only GET",
                                .no_body = span_is(r->method, "HEAD")};
+    if (span_is(r->path, "/"))
+        return (struct answer){.status = "200 OK", .headers = o->inspector.headers, .is_inspector = true};
     if (span_is(r->path, "/live"))
         return (struct answer){.status = "200 OK", .body = "live"};
     if (span_is(r->path, "/ready"))
         return answer_ready(o);
     if (span_is(r->path, "/metrics"))
         return (struct answer){.status = "200 OK"};
-    return (struct answer){.status = "404 Not Found", .body = "here are /live, /ready and /metrics"};
+    return (struct answer){.status = "404 Not Found",
+                           .body = "here are / (the inspector), /live, /ready and /metrics"};
 }
 
 static void write_body(struct ops *o, const struct answer *a, FILE *to)
 {
-    if (a->body == NULL)
+    if (a->is_inspector)
+        inspector_write(&o->inspector, to);
+    else if (a->body == NULL)
         metrics_write(o->source->metrics(o->source), o->started_at, to);
     else
         fprintf(to, "%s\n", a->body);
 }
 
+static const char *content_type(const struct answer *a)
+{
+    if (a->is_inspector)
+        return INSPECTOR_CONTENT_TYPE;
+    return a->body == NULL ? METRICS_CONTENT_TYPE : PLAIN_TEXT;
+}
+
 static void write_answer(const struct answer *a, const char *body, size_t len, FILE *to)
 {
     fprintf(to, "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n",
-            a->status, a->body == NULL ? METRICS_CONTENT_TYPE : PLAIN_TEXT, len,
-            a->headers == NULL ? "" : a->headers);
+            a->status, content_type(a), len, a->headers == NULL ? "" : a->headers);
     if (!a->no_body)
         fwrite(body, 1, len, to);
 }
@@ -260,6 +274,7 @@ struct ops *ops_open(uv_loop_t *loop, const struct options *options, struct logg
     *o = (struct ops){.options = options, .logger = logger, .source = source, .started_at = time(NULL)};
     o->not_accepted = (struct log_limit){.interval_ms = NOT_ACCEPTED_LOG_MS, .burst = 1};
     TAILQ_INIT(&o->connections);
+    inspector_init(&o->inspector, options->listen);
     o->listener = listener_open(loop, &address, false, on_connection, o, error);
     if (o->listener == NULL) {
         free(o);

@@ -1,4 +1,4 @@
-/* The operations address: /live, /ready, /metrics. */
+/* The operations address: / (the inspector), /live, /ready, /metrics. */
 #ifndef HTTP_OPS_H
 #define HTTP_OPS_H
 

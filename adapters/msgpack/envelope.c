@@ -129,15 +129,28 @@ static enum drop_reason read_keep(const struct value *v, struct event *event)
     return v->kind == VALUE_BOOL || v->kind == VALUE_NIL ? DROP_NOTHING : DROP_BAD_ENVELOPE;
 }
 
-/* When it was published is of no use here; but it must be a number. */
-static enum drop_reason read_ts(const struct value *v)
+#define TS_MAX (INT64_C(1) << 53) /* what a float64 can tell to the millisecond */
+
+/* Of any number, one that can be calculated with: 1 for what is none of this clock, as a negative one or NaN. */
+static int64_t ts_of(double ms)
+{
+    return ms >= 1 ? ms < (double)TS_MAX ? (int64_t)ms : TS_MAX : 1;
+}
+
+static enum drop_reason read_ts(const struct value *v, struct event *event)
 {
     switch (v->kind) {
     case VALUE_NIL:
+        return DROP_NOTHING;
     case VALUE_UINT:
+        event->ts_ms = v->uint - 1 < (uint64_t)TS_MAX ? (int64_t)v->uint : ts_of((double)v->uint);
+        return DROP_NOTHING;
     case VALUE_INT:
+        event->ts_ms = ts_of(-1); /* only negative ones are of this kind */
+        return DROP_NOTHING;
     case VALUE_FLOAT32:
     case VALUE_FLOAT64:
+        event->ts_ms = ts_of(v->kind == VALUE_FLOAT32 ? (double)v->float32 : v->float64);
         return DROP_NOTHING;
     default:
         return DROP_BAD_ENVELOPE;
@@ -160,7 +173,7 @@ static enum drop_reason read_values(const struct envelope *e, struct span channe
         why = read_worker(&e->worker, event);
     if (!why)
         why = read_keep(&e->keep, event);
-    return why ? why : read_ts(&e->ts);
+    return why ? why : read_ts(&e->ts, event);
 }
 
 enum drop_reason envelope_decode(struct span message, struct span channel_sid, struct event *event)

@@ -5,21 +5,34 @@
 #include "adapters/process/ticker.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 struct ticker {
     uv_prepare_t prepare;
     uv_timer_t timer;
     uv_check_t check;
-    struct relay *relay; /* borrowed */
-    uint64_t armed_ms;   /* what the timer is set to; UINT64_MAX: it is stopped */
+    struct relay *relay;  /* borrowed */
+    uint64_t armed_ms;    /* what the timer is set to; UINT64_MAX: it is stopped */
+    uint64_t clock_at_ms; /* when the relay was last told of the wall clock */
     unsigned open_handles;
     bool is_due; /* since before the poll */
 };
+
+#define CLOCK_MS 1000 /* how often the relay is told of the wall clock, which may be set */
 
 static void on_prepare(uv_prepare_t *prepare);
 static void on_timer(uv_timer_t *timer);
 static void on_check(uv_check_t *check);
 static void on_closed(uv_handle_t *handle);
+
+static void tell_clock(struct ticker *t)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t unix_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    relay_set_clock(t->relay, unix_ms - (int64_t)(uv_hrtime() / 1000000));
+    t->clock_at_ms = uv_now(t->timer.loop);
+}
 
 struct ticker *ticker_open(uv_loop_t *loop, struct relay *relay)
 {
@@ -33,6 +46,7 @@ struct ticker *ticker_open(uv_loop_t *loop, struct relay *relay)
     uv_timer_init(loop, &t->timer);
     uv_check_init(loop, &t->check);
     t->prepare.data = t->timer.data = t->check.data = t;
+    tell_clock(t);
     uv_prepare_start(&t->prepare, on_prepare);
     uv_check_start(&t->check, on_check);
     return t;
@@ -61,6 +75,8 @@ static void arm(struct ticker *t)
 static void tick_if_due(struct ticker *t)
 {
     uint64_t now_ms = uv_now(t->timer.loop);
+    if (now_ms - t->clock_at_ms >= CLOCK_MS)
+        tell_clock(t);
     if (t->is_due && relay_next_ms(t->relay) <= now_ms)
         relay_tick(t->relay, now_ms);
 }

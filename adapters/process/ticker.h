@@ -1,4 +1,4 @@
-/* The relay's clock: calls relay_tick() when relay_next_ms() says so. */
+/* The relay's clock: calls relay_tick() when relay_next_ms() says so, and tells it what time it is for people. */
 #ifndef PROCESS_TICKER_H
 #define PROCESS_TICKER_H
 

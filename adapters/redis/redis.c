@@ -160,11 +160,14 @@ const char *redis_why_not_ready(struct redis *r)
     return r->why;
 }
 
-size_t redis_bytes(const struct redis *r)
+void redis_measure(struct redis *r, struct metrics *m)
 {
     const struct commands *c = &r->commands;
-    return block_bytes(c->under_way.cap * sizeof *c->under_way.items) + block_bytes(c->outgoing.cap) +
-           block_bytes(r->subscriber.pubsub.held_cap);
+    m->redis_connections[REDIS_SUBSCRIBER] = link_is_up(&r->subscriber.link);
+    m->redis_connections[REDIS_COMMANDS] = commands_is_up(c);
+    m->commands_waiting = c->under_way.count;
+    m->memory[MEMORY_REDIS] = block_bytes(c->under_way.cap * sizeof *c->under_way.items) +
+                              block_bytes(c->outgoing.cap) + block_bytes(r->subscriber.pubsub.held_cap);
 }
 
 void redis_finish(struct redis *r, void (*on_done)(void *arg), void *arg)

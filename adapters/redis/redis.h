@@ -31,8 +31,8 @@ void redis_open(struct redis *r, struct relay *relay);
  * a line of text with the last error; it holds until the next call. */
 const char *redis_why_not_ready(struct redis *r);
 
-/* The memory of what is sent and awaited. */
-size_t redis_bytes(const struct redis *r);
+/* Brings the gauges of Redis up to date: the two connections, what is sent and awaited. */
+void redis_measure(struct redis *r, struct metrics *m);
 
 /* Waits until what was sent is answered, for a second at most: then on_done, later, and not after redis_close(). */
 void redis_finish(struct redis *r, void (*on_done)(void *arg), void *arg);

@@ -115,7 +115,7 @@ static int write_frames(struct conn *c, struct frame *const *frames, int n, bool
     if (taken < 0)
         return taken;
     count_frames(&c->shared->relay->metrics, frames, taken);
-    cursor_take(&c->cursor, taken);
+    cursor_take(&c->cursor, taken, &c->shared->relay->metrics, uv_now(c->shared->loop));
     if (ping.len > 0 && taken == n) {
         c->shared->relay->metrics.sent_bytes += ping.len;
         ping_note_sent(c);

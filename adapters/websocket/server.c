@@ -197,16 +197,25 @@ static size_t extra_bytes(const struct conn *c)
     return outbox_bytes(&c->outbox) + receiver_bytes(c->receiver) + block_bytes(c->head_len);
 }
 
-/* With each its place in the loop's table of descriptors. */
-size_t server_bytes(const struct server *s)
+static void measure_conn(const struct conn *c, struct metrics *m)
+{
+    m->memory[MEMORY_CONNECTIONS] += extra_bytes(c);
+    m->blocked += conn_is_open(c) && outbox_is_blocked(&c->outbox);
+    m->backlog_bytes += outbox_writing(&c->outbox) + outbox_waiting(&c->outbox);
+}
+
+/* The memory with each one's place in the loop's table of descriptors. */
+void server_measure(const struct server *s, struct metrics *m)
 {
     const struct conn *c;
-    size_t bytes = receiver_bytes(s->shared.spare);
-    bytes += s->shared.count * (block_bytes(sizeof *c) + sizeof(void *));
+    m->connections_limit = s->shared.options->limits_connections;
+    m->draining = s->shared.is_draining;
+    m->blocked = m->backlog_bytes = 0;
+    m->memory[MEMORY_CONNECTIONS] =
+        receiver_bytes(s->shared.spare) + s->shared.count * (block_bytes(sizeof *c) + sizeof(void *));
     for (int i = 0; i < PHASE_LISTS; i++)
         TAILQ_FOREACH (c, &s->shared.phases[i], in_phase)
-            bytes += extra_bytes(c);
-    return bytes;
+            measure_conn(c, m);
 }
 
 static void note_not_accepted(struct server *s, int error)

@@ -23,8 +23,8 @@ int server_open(struct server *s, struct relay *relay, const char **where)
 /* Options have changed in place (SIGHUP). 0; or -ENOMEM, and the features are those from before. */
 int server_reload(struct server *s) __attribute__((warn_unused_result));
 
-/* The memory of all connections. */
-size_t server_bytes(const struct server *s);
+/* Brings the gauges of connections up to date: their memory and their limit, what they have not taken, draining. */
+void server_measure(const struct server *s, struct metrics *m);
 
 /* Refuses upgrades with 503 from now on and closes the sockets with 1012, evenly over options->drain_time_ms. Where
  * options->listen_shared, it does not listen any more: other processes do.

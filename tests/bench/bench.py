@@ -17,7 +17,7 @@ import threading
 import time
 
 from rows import ROWS, written
-from servers import Redis, Relay, free_port, start
+from servers import AS_BY_DEFAULT, Redis, Relay, free_port, start
 
 PROGRAMS = os.environ.get("COMFY_RELAY_BENCH", "")  # the folder they were built in
 TIMEOUT_S = 180
@@ -50,7 +50,8 @@ def floor(kind, redis_address):
 def relays(row, side, server):
     """As many as the side has, on one port."""
     url, port = server.tcp_url if row.is_tcp else server.url, free_port()
-    options = {"listen": f"127.0.0.1:{port}", "listen__shared": str(side.processes > 1).lower(), "log__level": "warn", **row.relay}
+    options = {"listen": f"127.0.0.1:{port}", "listen__shared": str(side.processes > 1).lower(), "log__level": "warn",
+               **AS_BY_DEFAULT, **row.relay}
     with contextlib.ExitStack() as stack:
         all_ = [stack.enter_context(Relay(url, **options)) for _ in range(side.processes)]
         for r in all_:

@@ -18,7 +18,7 @@ import sys
 import msgpack
 
 from load import Load
-from servers import PUBLISH_LUA, Redis, Relay, until
+from servers import AS_BY_DEFAULT, PUBLISH_LUA, Redis, Relay, until
 
 WAYS = ("publish", "script")
 REACH = 1.05
@@ -127,7 +127,7 @@ def round_of(bench, number):
         server = Redis()
         stack.callback(server.stop)
         server.client.script_load(TEXT)
-        relay = stack.enter_context(Relay(server, log__level="warn"))
+        relay = stack.enter_context(Relay(server, log__level="warn", **AS_BY_DEFAULT))
         load = stack.enter_context(Load(relay.address, server.path, bench.sids))
         load.receive(len(bench.sids))  # a first status each
         until(lambda: relay.metric("sessions_reading") == 0, "all sessions to be caught up")

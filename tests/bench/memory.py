@@ -16,7 +16,7 @@ import msgpack
 
 from load import Load
 from rows import PROMPT, golden
-from servers import Redis, Relay, until
+from servers import AS_BY_DEFAULT, Redis, Relay, until
 
 RECORDED = "f_reconnect"
 LOG_EVENTS = 4096
@@ -113,7 +113,7 @@ def measure(name):
     with contextlib.ExitStack() as stack:
         server = Redis()
         stack.callback(server.stop)
-        relay = stack.enter_context(Relay(server, log__level="warn"))
+        relay = stack.enter_context(Relay(server, log__level="warn", **AS_BY_DEFAULT))
         found = []
         for wave, count in ("a", WARM), ("b", sessions):
             sids = [f"{wave}{n:011}" for n in range(count)]

@@ -1,5 +1,6 @@
-// Debian's Chromium, headless, driven by lines of JSON: {page, call, args} calls that function of Playwright's page; `open`
-// makes the page. Each line is answered by one: {value} or {error}. Ends when its input does.
+// Debian's Chromium, headless, driven by lines of JSON: {page, call, args} calls that function of Playwright's page (`a.b` that of
+// its a); `open` makes the page, `told` tells what it has requested and complained of. Each line is answered by one: {value} or
+// {error}. Ends when its input does.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -16,17 +17,28 @@ const context = await browser.newContext();
 const pages = new Map();
 
 async function open(id) {
-  const page = await context.newPage();
-  page.on("console", (m) => console.error(m.text()));
-  page.on("pageerror", (e) => console.error(e.message));
-  pages.set(id, page);
+  const page = await context.newPage(), told = { requests: [], complaints: [] };
+  const complain = (text) => {
+    told.complaints.push(text);
+    console.error(text);
+  };
+  page.on("console", (m) => ["error", "warning"].includes(m.type()) ? complain(m.text()) : console.error(m.text()));
+  page.on("pageerror", (e) => complain(e.message));
+  page.on("request", (r) => told.requests.push(r.url()));
+  page.on("websocket", (s) => told.requests.push(s.url()));
+  pages.set(id, { page, told });
 }
 
-async function answer({ page, call, args }) {
+async function answer({ page: id, call, args }) {
   if (call === "open") {
-    return open(page);
+    return open(id);
   }
-  const value = await pages.get(page)[call](...args);
+  const { page, told } = pages.get(id);
+  if (call === "told") {
+    return told;
+  }
+  const path = call.split("."), name = path.pop(), owner = path.reduce((o, part) => o[part], page);
+  const value = await owner[name](...args);
   return call === "evaluate" ? value : undefined;
 }
 

@@ -8,24 +8,11 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 
 from chromium import Browser  # noqa: E402
 from comfyui import ComfyUI  # noqa: E402
+from fixtures import redis_server, relay, shared_redis  # noqa: E402, F401
 from interrupted import InterruptedComfyUI  # noqa: E402
-from servers import Redis, Relay  # noqa: E402
+from servers import Relay  # noqa: E402
 from tab import Tab  # noqa: E402
 from wire import Wire  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def shared_redis():
-    server = Redis()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def redis_server(shared_redis):
-    """With nothing in it."""
-    shared_redis.client.flushall()
-    return shared_redis
 
 
 @pytest.fixture(scope="session")
@@ -33,12 +20,6 @@ def browser():
     b = Browser()
     yield b
     b.stop()
-
-
-@pytest.fixture
-def relay(redis_server):
-    with Relay(redis_server) as r:
-        yield r
 
 
 @pytest.fixture

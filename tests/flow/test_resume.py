@@ -6,7 +6,7 @@ import time
 import pytest
 from crowd import Crowd, Teller
 from prompt import Prompt, come_and_go, open_with_flags, own_executing, story_of
-from servers import Relay, until
+from servers import AS_BY_DEFAULT, Relay, until
 from story import Story
 from ws import PONG, Client
 
@@ -385,14 +385,15 @@ def test_shared_session_resumes_from_its_least_advanced_socket(redis_server, con
         assert story_of(connect("s", to=relay).wait_count(3)) == frames
 
 
-def test_socket_that_keeps_up_is_pinged_a_few_times_a_second_and_an_idle_one_is_not(relay, connect, prompt):
-    busy, idle = connect("s"), connect("idle")
-    end = time.monotonic() + 2
-    n = 0
-    while time.monotonic() < end:
-        busy.wait_for(prompt.mark(n))
-        n += 1
-    prompt.wait_acknowledged()
+def test_socket_that_keeps_up_is_pinged_a_few_times_a_second_and_an_idle_one_is_not(redis_server, connect, prompt):
+    with Relay(redis_server, **AS_BY_DEFAULT) as relay:
+        busy, idle = connect("s", to=relay), connect("idle", to=relay)
+        end = time.monotonic() + 2
+        n = 0
+        while time.monotonic() < end:
+            busy.wait_for(prompt.mark(n))
+            n += 1
+        prompt.wait_acknowledged()
     assert 2 <= len(busy.pings) <= 10, f"{len(busy.pings)} pings in 2 s, with {n} events"
     assert idle.pings == [], f"{len(idle.pings)} pings for nothing"
     assert all(len(p) <= 125 for p in busy.pings) and len(set(busy.pings)) == len(busy.pings)

@@ -2,7 +2,7 @@
 import signal
 
 import pytest
-from servers import Relay
+from servers import AS_BY_DEFAULT, Relay
 
 STEPS = 20
 
@@ -10,7 +10,7 @@ STEPS = 20
 @pytest.fixture
 def relay(redis_server):
     """What waits for company waits long here, so that a slow machine changes nothing."""
-    with Relay(redis_server, ws__coalesce="1s") as r:
+    with Relay(redis_server, ws__coalesce="1s", **AS_BY_DEFAULT) as r:
         yield r
 
 

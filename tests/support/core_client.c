@@ -89,7 +89,7 @@ static void write_socket(struct sockets *self, struct cursor *cursor)
         n = cursor_peek(cursor, frames, 3, &(bool){0});
         while (taken < n && s->count < s->room)
             send_frame(s, frames[taken++]);
-        cursor_take(cursor, taken);
+        cursor_take(cursor, taken, &s->relay->relay.metrics, s->client->world->now_ms);
         cursor->is_blocked = taken < n;
     }
 }

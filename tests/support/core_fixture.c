@@ -431,7 +431,7 @@ static void write_socket(struct sockets *self, struct cursor *c)
         int taken = 0;
         while (taken < n && has_room(socket, frames[taken]))
             take(socket, frames[taken++]);
-        cursor_take(c, taken);
+        cursor_take(c, taken, &socket->core->relay.metrics, socket->core->now_ms);
         c->is_blocked = taken < n;
     }
 }

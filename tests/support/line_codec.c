@@ -86,6 +86,7 @@ static enum drop_reason decode(struct codec *self, struct span message, struct s
     if (span_is(type, "malformed"))
         return DROP_MALFORMED;
     *event = (struct event){.id = id, .type = type, .data = message, .worker = line_value(rest, "worker")};
+    event->ts_ms = line_number(message, "ts");
     event->is_binary = span_starts_with(type, "#");
     event->code = event->is_binary ? (uint32_t)(type.bytes[1] - '0') : 0;
     struct span keep = line_value(rest, "keep");

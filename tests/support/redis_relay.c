@@ -18,7 +18,7 @@ static void keep_text(struct relay_socket *s, struct span payload)
 
 static void write_all(struct sockets *self, struct cursor *c)
 {
-    (void)self;
+    struct redis_relay *r = (struct redis_relay *)((char *)self - offsetof(struct redis_relay, sockets));
     struct relay_socket *s = (struct relay_socket *)((char *)c - offsetof(struct relay_socket, cursor));
     struct frame *frames[16];
     int n;
@@ -28,7 +28,7 @@ static void write_all(struct sockets *self, struct cursor *c)
             s->frames++;
             s->bytes += frame_payload(frames[i]).len;
         }
-        cursor_take(c, n);
+        cursor_take(c, n, &r->relay.metrics, uv_now(r->loop));
     }
 }
 

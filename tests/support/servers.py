@@ -28,6 +28,11 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:alloc
 TIMEOUT = 20
 SESSION_TTL_MS, LOG_EVENTS = 300_000, 4096
 
+# A socket that has just been pinged rests for half of ws.ping_interval, 2 s at most, before it is asked again how far it has got.
+# Tests await that all the time, so their relays ask sooner; those that are about pings or writes take the relay's own defaults.
+SOON = {"ws.ping_interval": "1s", "ws.ping_timeout": "40s"}
+AS_BY_DEFAULT = {"ws__ping_interval": "20s", "ws__ping_timeout": "20s"}
+
 HANDED_OUT = set()
 
 
@@ -208,7 +213,7 @@ class Relay:
         self.expect_exit = expect_exit
         url = server if isinstance(server, str) else server.url if server else f"redis+unix://{self.dir}/none"
         given = {"listen": listen or f"127.0.0.1:{self.port}", "ops.listen": f"127.0.0.1:{self.ops_port}",
-                 "redis.url": url, "drain.time": "0ms", "log.level": "debug"}
+                 "redis.url": url, "drain.time": "0ms", "log.level": "debug", **SOON}
         given.update({k.replace("__", "."): v for k, v in options.items()})
         self.command = [binary or BINARY, *args]
         for name, value in given.items():

@@ -17,6 +17,8 @@ struct fixture {
     struct session_table table;
     struct session *session;
     struct cursor cursor;
+    struct metrics metrics;
+    uint64_t now_ms;
     bool is_kept; /* of what was peeked at last */
 };
 
@@ -33,6 +35,11 @@ static void teardown(struct fixture *f)
 {
     cursor_drop_own(&f->cursor);
     session_table_deinit(&f->table);
+}
+
+static void take(struct fixture *f, int n)
+{
+    cursor_take(&f->cursor, n, &f->metrics, f->now_ms);
 }
 
 static struct frame *frame_of(const char *metadata, const char *text)
@@ -98,14 +105,61 @@ static void peeking_moves_nothing_and_taking_moves(void **state)
     append(&f, "", "a", 0);
     append(&f, "", "b", 0);
     assert_string_equal(peek(&f, 8), "a b");
-    cursor_take(&f.cursor, 0);
+    take(&f, 0);
     assert_string_equal(peek(&f, 8), "a b");
-    cursor_take(&f.cursor, 1);
+    take(&f, 1);
     assert_string_equal(peek(&f, 8), "b");
-    cursor_take(&f.cursor, 1);
+    take(&f, 1);
     assert_string_equal(peek(&f, 8), "");
     append(&f, "", "c", 0);
     assert_string_equal(peek(&f, 8), "c");
+    teardown(&f);
+}
+
+static void what_is_taken_is_counted_by_class_and_replays_apart(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    f.cursor.live_from = 2;
+    append(&f, "", "replayed", 0);
+    append(&f, "", "kept", 0);
+    append(&f, "", "latest", 7);
+    assert_int_equal(cursor_push(&f.cursor, frame_of("", "status")), 0);
+    take(&f, 4);
+    assert_int_equal(f.metrics.replayed, 1);
+    assert_int_equal(f.metrics.sent[CLASS_OWN], 1);
+    assert_int_equal(f.metrics.sent[CLASS_KEEP], 2);
+    assert_int_equal(f.metrics.sent[CLASS_LATEST], 1);
+    teardown(&f);
+}
+
+static void append_published(struct fixture *f, uint32_t published_ms)
+{
+    bool replaced;
+    assert_int_equal(log_append(&f->session->log, frame_of("", "x"),
+                                (struct place){.published_ms = published_ms}, &roomy, &replaced),
+                     0);
+}
+
+static void lag_is_counted_for_each_entry_that_is_live_and_has_a_time(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    f.cursor.live_from = 2;
+    f.now_ms = (UINT64_C(1) << 32) + 10; /* times are compared by their low 32 bits */
+    append_published(&f, UINT32_MAX);    /* a replay */
+    append_published(&f, UINT32_MAX);
+    append_published(&f, 5);
+    append_published(&f, 5);
+    append_published(&f, 0);
+    append_published(&f, 11); /* never before the relay had it */
+    take(&f, 6);
+    assert_int_equal(f.metrics.delivery_lag.sum_ms, 11 + 5 + 5);
+    assert_int_equal(f.metrics.delivery_lag.counts[0], 1);
+    assert_int_equal(f.metrics.delivery_lag.counts[2], 2);
+    assert_int_equal(f.metrics.delivery_lag.counts[4], 1);
     teardown(&f);
 }
 
@@ -119,9 +173,9 @@ static void replaced_entries_are_stepped_over(void **state)
     append(&f, "", "kept2", 0);
     append(&f, "", "new", 7);
     assert_string_equal(peek(&f, 8), "kept kept2 new");
-    cursor_take(&f.cursor, 2);
+    take(&f, 2);
     assert_string_equal(peek(&f, 8), "new");
-    cursor_take(&f.cursor, 1);
+    take(&f, 1);
     assert_int_equal(f.cursor.seq, 5);
     teardown(&f);
 }
@@ -137,9 +191,9 @@ static void its_own_frames_come_before_those_of_the_log(void **state)
     assert_int_equal(cursor_push(&f.cursor, frame_of("", "executing")), 0);
     assert_string_equal(peek(&f, 1), "status");
     assert_string_equal(peek(&f, 8), "status executing a b");
-    cursor_take(&f.cursor, 1);
+    take(&f, 1);
     assert_string_equal(peek(&f, 8), "executing a b");
-    cursor_take(&f.cursor, 2);
+    take(&f, 2);
     assert_string_equal(peek(&f, 8), "b");
     teardown(&f);
 }
@@ -218,7 +272,7 @@ static void peeking_tells_whether_something_asks_to_be_acknowledged(void **state
     assert_false(f.is_kept);
     assert_string_equal(peek(&f, 2), "latest kept");
     assert_true(f.is_kept);
-    cursor_take(&f.cursor, 2);
+    take(&f, 2);
     assert_string_equal(peek(&f, 2), "");
     assert_false(f.is_kept);
     teardown(&f);
@@ -249,6 +303,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_come_in_order_and_at_most_as_many_as_asked_for),
         cmocka_unit_test(peeking_moves_nothing_and_taking_moves),
+        cmocka_unit_test(what_is_taken_is_counted_by_class_and_replays_apart),
+        cmocka_unit_test(lag_is_counted_for_each_entry_that_is_live_and_has_a_time),
         cmocka_unit_test(replaced_entries_are_stepped_over),
         cmocka_unit_test(its_own_frames_come_before_those_of_the_log),
         cmocka_unit_test(it_has_room_for_three_frames_of_its_own),

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "adapters/http/metrics.h"
+#include "config/file.h"
 
 static char *text_of(const struct metrics *m)
 {
@@ -100,10 +101,60 @@ static void every_metric_begins_with_the_name_of_the_relay_and_has_help_and_type
             continue;
         }
         snprintf(head, sizeof(head), "%.*s", (int)strcspn(line, "{ "), line);
-        assert_string_equal(head, name); /* of the HELP and TYPE before it */
+        assert_memory_equal(head, name, strlen(name)); /* of the HELP and TYPE before it */
+        const char *end = head + strlen(name);
+        assert_true(*end == '\0' || strcmp(end, "_bucket") == 0 || strcmp(end, "_sum") == 0 ||
+                    strcmp(end, "_count") == 0);
         assert_memory_equal(line, "comfy_relay_", strlen("comfy_relay_"));
     }
     free(text);
+}
+
+static void a_histogram_has_buckets_that_add_up(void **state)
+{
+    struct metrics m = {.connections = 0};
+    (void)state;
+    histogram_add(&m.delivery_lag, 1, 1);
+    histogram_add(&m.delivery_lag, 50, 2);
+    histogram_add(&m.delivery_lag, 60000, 4);
+    char *text = text_of(&m);
+    check_contains(text, "\n# TYPE comfy_relay_delivery_lag_seconds histogram\n"
+                         "comfy_relay_delivery_lag_seconds_bucket{le=\"0.001\"} 1\n");
+    check_contains(text, "\ncomfy_relay_delivery_lag_seconds_bucket{le=\"0.02\"} 1\n"
+                         "comfy_relay_delivery_lag_seconds_bucket{le=\"0.05\"} 3\n");
+    check_contains(text, "\ncomfy_relay_delivery_lag_seconds_bucket{le=\"10\"} 3\n"
+                         "comfy_relay_delivery_lag_seconds_bucket{le=\"+Inf\"} 7\n"
+                         "comfy_relay_delivery_lag_seconds_sum 240.101\n"
+                         "comfy_relay_delivery_lag_seconds_count 7\n");
+    free(text);
+}
+
+/* The loop cannot have been busy for less time than it had a core. */
+static void busy_time_is_cpu_time_and_what_was_waited_for_a_core(void **state)
+{
+    const struct metrics m = {.connections = 0};
+    double busy, cpu;
+    char *text = text_of(&m);
+    (void)state;
+    assert_int_equal(sscanf(strstr(text, "\ncomfy_relay_loop_busy_seconds_total "), "%*s %lf", &busy), 1);
+    assert_int_equal(sscanf(strstr(text, "\ncomfy_relay_cpu_seconds_total "), "%*s %lf", &cpu), 1);
+    assert_true(cpu > 0 && busy >= cpu && busy < cpu + 600);
+    free(text);
+}
+
+static void the_page_is_up_to_date(void **state)
+{
+    char *expected, *found;
+    size_t expected_len, found_len;
+    (void)state;
+    FILE *to = open_memstream(&expected, &expected_len);
+    metrics_write_page(to);
+    fclose(to);
+    if (file_read(METRICS_PAGE_PATH, 1 << 20, &found, &found_len) != 0)
+        fail_msg("%s cannot be read", METRICS_PAGE_PATH);
+    assert_string_equal(found, expected); /* else: cmake --build build --target metrics-reference */
+    free(expected);
+    free(found);
 }
 
 /* What Prometheus' own checker says, where it is installed. */
@@ -126,6 +177,9 @@ int main(void)
         cmocka_unit_test(values_are_those_that_were_counted),
         cmocka_unit_test(every_reason_is_there_from_the_start),
         cmocka_unit_test(every_metric_begins_with_the_name_of_the_relay_and_has_help_and_type),
+        cmocka_unit_test(a_histogram_has_buckets_that_add_up),
+        cmocka_unit_test(busy_time_is_cpu_time_and_what_was_waited_for_a_core),
+        cmocka_unit_test(the_page_is_up_to_date),
         cmocka_unit_test(promtool_finds_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "adapters/http/inspector.h"
 #include "adapters/http/ops.h"
 
 #define HEADER_BYTES 512
@@ -24,7 +25,7 @@ struct fixture {
     struct metrics metrics;
     const char *why;
     unsigned asked; /* how often, whether it is ready */
-    char listen[20];
+    char listen[20], websocket[32];
     struct options options;
     struct logger logger;
     char *log;
@@ -32,7 +33,7 @@ struct fixture {
     uv_loop_t loop;
     struct ops *ops;
     uint16_t port;
-    char answer[32768];
+    char answer[131072];
     size_t len;
 };
 
@@ -60,6 +61,8 @@ static int setup(void **state)
     f->source = (struct ops_source){not_ready, metrics, count_evicted};
     strcpy(f->listen, "127.0.0.1:0");
     f->options.ops_listen = f->listen;
+    f->options.listen = f->websocket;
+    strcpy(f->websocket, "127.0.0.1:8190");
     f->options.limits_header_bytes = HEADER_BYTES;
     f->options.limits_handshake_timeout_ms = 60000;
     f->logger = (struct logger){.level = LOG_INFO, .stream = open_memstream(&f->log, &f->log_len)};
@@ -163,13 +166,38 @@ static void metrics_are_what_the_relay_counted(void **state)
     assert_int_equal(atoi(length + 16), strlen(body + 4));
 }
 
+/* The page is told the port of `listen`, and its policy allows its own style and script. */
+static void the_inspector_is_a_page_with_a_policy(void **state)
+{
+    struct fixture *f = *state;
+    ask(f, "GET /?sid=x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(strstr(f->answer, "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n") ==
+                f->answer);
+    assert_non_null(strstr(f->answer, "\r\nContent-Security-Policy: default-src 'none'; style-src 'sha256-"));
+    assert_non_null(strstr(f->answer, "\r\nX-Content-Type-Options: nosniff\r\n"));
+    const char *length = strstr(f->answer, "Content-Length: "), *body = strstr(f->answer, "\r\n\r\n");
+    assert_int_equal(atoi(length + 16), strlen(body + 4));
+    assert_true(strstr(body, "<!doctype html>\n<html lang=\"en\" data-port=\"8190\">\n") == body + 4);
+}
+
+static void the_inspector_is_told_the_first_port_of_listen(void **state)
+{
+    struct inspector i;
+    (void)state;
+    inspector_init(&i, "unix:/run/relay.sock,[::1]:8190,127.0.0.1:8191");
+    assert_string_equal(i.port, "8190");
+    inspector_init(&i, "unix:/run/relay.sock");
+    assert_string_equal(i.port, "");
+}
+
 static void another_path_is_404_and_another_method_405(void **state)
 {
     struct fixture *f = *state;
-    ask(f, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_memory_equal(f->answer, "HTTP/1.1 404 ", 13);
     ask(f, "GET /livex HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_memory_equal(f->answer, "HTTP/1.1 404 ", 13);
+    assert_non_null(strstr(f->answer, "here are / (the inspector), /live, /ready and /metrics\n"));
+    check_answer(f, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+                 PLAIN("405 Method Not Allowed", "Allow: GET\r\n", "9", ""));
     check_answer(f, "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
                  PLAIN("405 Method Not Allowed", "Allow: GET\r\n", "9", "only GET\n"));
     check_answer(f, "HEAD /live HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -352,6 +380,8 @@ int main(void)
         TEST(live_is_200_while_the_loop_turns),
         TEST(ready_says_why_it_is_not),
         TEST(metrics_are_what_the_relay_counted),
+        TEST(the_inspector_is_a_page_with_a_policy),
+        TEST(the_inspector_is_told_the_first_port_of_listen),
         TEST(another_path_is_404_and_another_method_405),
         TEST(a_malformed_request_is_400),
         TEST(a_head_of_just_the_limit_is_answered_and_a_longer_one_431),

@@ -240,6 +240,26 @@ static void ts_is_any_number_or_nil(void **state)
     expect_drop(BYTES("\x82" T TS TRUE), DROP_BAD_ENVELOPE);
 }
 
+static void ts_is_told_in_milliseconds_and_what_cannot_be_one_is_1(void **state)
+{
+    (void)state;
+    assert_int_equal(decoded(BYTES("\x81" T), SPAN_NONE).ts_ms, 0);
+    assert_int_equal(decoded(BYTES("\x82" T TS NIL), SPAN_NONE).ts_ms, 0);
+    assert_int_equal(decoded(BYTES("\x82" T TS "\xcf\0\0\x01\x8b\xcf\xe5\x68\0"), SPAN_NONE).ts_ms,
+                     1700000000000);
+    assert_int_equal(decoded(BYTES("\x82" T TS "\xcb\x42\x78\xbc\xfe\x56\x80\x08\0"), SPAN_NONE).ts_ms,
+                     1700000000000); /* and a half */
+    assert_int_equal(decoded(BYTES("\x82" T TS "\xca\x44\x7a\0\0"), SPAN_NONE).ts_ms, 1000);
+    assert_int_equal(decoded(BYTES("\x82" T TS "\0"), SPAN_NONE).ts_ms, 1);
+    assert_int_equal(decoded(BYTES("\x82" T TS "\xff"), SPAN_NONE).ts_ms, 1);
+    assert_int_equal(decoded(BYTES("\x82" T TS "\xcb\x7f\xf8\0\0\0\0\0\0"), SPAN_NONE).ts_ms, 1);
+    assert_int_equal(decoded(BYTES("\x82" T TS "\xcb\xff\xf0\0\0\0\0\0\0"), SPAN_NONE).ts_ms, 1);
+    assert_int_equal(decoded(BYTES("\x82" T TS "\xcb\x7f\xf0\0\0\0\0\0\0"), SPAN_NONE).ts_ms, INT64_C(1)
+                                                                                                  << 53);
+    assert_int_equal(decoded(BYTES("\x82" T TS "\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), SPAN_NONE).ts_ms,
+                     INT64_C(1) << 53);
+}
+
 static void unknown_keys_of_any_kind_are_ignored_but_must_be_well_formed(void **state)
 {
     (void)state;
@@ -307,6 +327,7 @@ int main(void)
         cmocka_unit_test(the_worker_is_a_string_or_nil),
         cmocka_unit_test(keep_is_true_false_or_nil),
         cmocka_unit_test(ts_is_any_number_or_nil),
+        cmocka_unit_test(ts_is_told_in_milliseconds_and_what_cannot_be_one_is_1),
         cmocka_unit_test(unknown_keys_of_any_kind_are_ignored_but_must_be_well_formed),
         cmocka_unit_test(key_order_does_not_matter),
         cmocka_unit_test(of_equal_keys_the_last_one_counts),

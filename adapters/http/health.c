@@ -1,0 +1,138 @@
+/* What `comfy-relay --health` asks. No loop: it asks, says what was answered, and ends. */
+#include "adapters/http/health.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "config/address.h"
+#include "config/quote.h"
+
+#define ANSWER_MAX 2048
+
+struct answer {
+    bool is_ok; /* 200 */
+    size_t len;
+    char bytes[ANSWER_MAX]; /* a string: the head and the body, as far as they fit */
+};
+
+static int connect_in_time(int family, const struct sockaddr *address, socklen_t len)
+{
+    struct timeval limit = {.tv_sec = HEALTH_TIMEOUT_S};
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* of connect() too: then EINPROGRESS */
+    if (connect(fd, address, len) == 0)
+        return fd;
+    int error = errno == EINPROGRESS || errno == EAGAIN ? -ETIMEDOUT : -errno;
+    close(fd);
+    return error;
+}
+
+static int connect_unix(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path) + 1); /* address_parse() has seen to its length */
+    return connect_in_time(AF_UNIX, (const struct sockaddr *)&address, sizeof(address));
+}
+
+/* Where all interfaces are listened on, this one is. */
+static const char *host_to_ask(const char *name)
+{
+    if (strcmp(name, "0.0.0.0") == 0)
+        return "127.0.0.1";
+    return strcmp(name, "::") == 0 ? "::1" : name;
+}
+
+/* The first address that takes it, as the one that listens takes the first. */
+static int connect_tcp(const struct address *a)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *found;
+    char port[8];
+    int fd = -EADDRNOTAVAIL;
+    snprintf(port, sizeof(port), "%u", (unsigned)a->port);
+    if (getaddrinfo(host_to_ask(a->name), port, &hints, &found) != 0)
+        return fd;
+    for (const struct addrinfo *f = found; f != NULL && fd < 0 && fd != -ETIMEDOUT; f = f->ai_next)
+        fd = connect_in_time(f->ai_family, f->ai_addr, f->ai_addrlen);
+    freeaddrinfo(found);
+    return fd;
+}
+
+/* Until it is closed or full, or too late. */
+static int read_answer(int fd, struct answer *answer)
+{
+    uint64_t end = uv_hrtime() + (uint64_t)HEALTH_TIMEOUT_S * 1000000000;
+    ssize_t n = 1;
+    answer->len = 0;
+    while (n > 0 && answer->len < ANSWER_MAX - 1 && uv_hrtime() < end) {
+        n = recv(fd, answer->bytes + answer->len, ANSWER_MAX - 1 - answer->len, 0);
+        answer->len += n > 0 ? (size_t)n : 0;
+    }
+    answer->bytes[answer->len] = '\0';
+    answer->is_ok = strncmp(answer->bytes, "HTTP/1.1 200 ", 13) == 0;
+    if (n < 0)
+        return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    return answer->len == 0 ? -ECONNRESET : 0;
+}
+
+/* 0, or a negative errno-valued code: there is no answer. */
+static int ask(const struct address *a, const char *path, struct answer *answer)
+{
+    char request[512];
+    const char *host = a->kind == ADDRESS_TCP ? a->text : "localhost";
+    int len = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, host);
+    int fd = a->kind == ADDRESS_TCP ? connect_tcp(a) : connect_unix(a->name);
+    if (fd < 0)
+        return fd;
+    int error = send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? read_answer(fd, answer) : -errno;
+    close(fd);
+    return error;
+}
+
+/* The body's first line; of what is no answer of HTTP, the first line. */
+static struct span said(const struct answer *answer)
+{
+    const char *body = strstr(answer->bytes, "\r\n\r\n");
+    const char *text = body == NULL ? answer->bytes : body + 4;
+    return span_of(text, strcspn(text, "\r\n"));
+}
+
+static int fail(FILE *err, const char *at, const char *why, struct span text)
+{
+    fputs("comfy-relay: not healthy: ops.listen ", err);
+    quote_write(span_str(at), SIZE_MAX, err);
+    fprintf(err, "%s", why);
+    quote_write(text, SIZE_MAX, err);
+    fputc('\n', err);
+    return 1;
+}
+
+int health_ask(const char *ops_listen, FILE *out, FILE *err)
+{
+    struct address address;
+    struct answer live, ready;
+    if (address_parse(&address, span_str(ops_listen)) < 0)
+        return fail(err, "is empty", ": there is nothing to ask", SPAN_NONE);
+    int error = ask(&address, "/live", &live);
+    if (error < 0)
+        return fail(err, ops_listen, ": ", span_str(strerror(-error)));
+    if (!live.is_ok)
+        return fail(err, ops_listen, " answers: ", said(&live));
+    error = ask(&address, "/ready", &ready);
+    fputs(error == 0 && ready.is_ok ? "live and ready" : "live, not ready: ", out);
+    if (error < 0 || !ready.is_ok)
+        quote_write(error < 0 ? span_str(strerror(-error)) : said(&ready), SIZE_MAX, out);
+    fputc('\n', out);
+    return 0;
+}

@@ -1,0 +1,12 @@
+# Writes TO and TO.gz, a manual page: FROM, with the VERSION and with what PROGRAM says of itself.
+cmake_minimum_required(VERSION 3.25)
+execute_process(COMMAND ${PROGRAM} --help OUTPUT_VARIABLE HELP COMMAND_ERROR_IS_FATAL ANY)
+string(REPLACE "\\" "\\e" HELP "${HELP}")
+string(REPLACE "-" "\\-" HELP "${HELP}")
+string(REGEX REPLACE "\n([.'])" "\n\\\\&\\1" HELP "${HELP}")
+string(STRIP "${HELP}" HELP)
+file(READ ${FROM} text)
+string(REPLACE "@VERSION@" "${VERSION}" text "${text}")
+string(REPLACE "@HELP@" "${HELP}" text "${text}")
+file(WRITE ${TO} "${text}")
+execute_process(COMMAND gzip -9nkf ${TO} COMMAND_ERROR_IS_FATAL ANY)
