@@ -23,8 +23,8 @@ class Site:
     def __init__(self, engine, *services, files=(COMPOSE,), profiles=(), **variables):
         self.engine, self.project = engine, f"site{os.getpid()}x{uuid.uuid4().hex[:6]}"
         self.files, self.profiles = files, profiles
-        self.env = {**{k: v for k, v in engine.env.items() if not k.startswith("COMPOSE_")}, "COMFY_RELAY_IMAGE": RELAY, "COMFYUI_IMAGE": "comfyui:test",
-                    **variables}
+        clean = {k: v for k, v in engine.env.items() if not k.startswith("COMPOSE_")}
+        self.env = {**clean, "COMFY_RELAY_IMAGE": RELAY, "COMFYUI_IMAGE": "comfyui:test", **variables}
         self.process = object()  # what a Teller looks at, to know of a new Redis
         try:
             self.compose("up", "-d", "--no-build", *services)
@@ -37,14 +37,15 @@ class Site:
         return [program("docker-compose"), "--ansi", "never", "-p", self.project, *files, *args]
 
     def compose(self, *args):
-        done = subprocess.run(self.command(*args), env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, timeout=180, check=False)
+        done = subprocess.run(self.command(*args), env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=180, check=False)
         assert done.returncode == 0, f"docker-compose {' '.join(args)}: {done.returncode}\n{done.stdout[-4000:]}"
         return done.stdout
 
     def begin(self, *args):
         """The same, and what goes on meanwhile is the caller's affair."""
-        return subprocess.Popen(self.command(*args), env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(self.command(*args), env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
 
     # -- its containers
 
@@ -77,7 +78,7 @@ class Site:
     def left(self):
         """What is left of it, of each kind."""
         of = ("--filter", f"label=com.docker.compose.project={self.project}")
-        return [self.engine.run(*kind, "ls", "-q", *more, *of) for kind, more in ((["container"], ["-a"]), (["network"], []), (["volume"], []))]
+        return [self.engine.run("ps", "-aq", *of), *(self.engine.run(kind, "ls", "-q", *of) for kind in ("network", "volume"))]
 
     def down(self):
         self.compose("down", "-v", "-t", "20")
@@ -88,7 +89,7 @@ class Worker(ComfyUI):
 
     def __init__(self, site, address, port=8188):
         super().__init__(None, site, "b_success_flags")
-        self.listener.close()
+        self.go()
         self.seen, self.where, self.breaks_off = [], (address, port), False
         self.come_back()
 

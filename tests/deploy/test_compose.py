@@ -36,7 +36,8 @@ def inside(engine):
 
 @pytest.fixture(scope="module")
 def site(engine, inside):
-    at = Site(engine, profiles=["comfyui"], COMFYUI_WORKERS="comfyui:8188 " + " ".join(f"{m}:8188" for m in MACHINES), DRAIN_TIME="1s")
+    workers = " ".join(["comfyui:8188", *(f"{m}:8188" for m in MACHINES)])
+    at = Site(engine, profiles=["comfyui"], COMFYUI_WORKERS=workers, DRAIN_TIME="1s")
     yield at
     at.down()
     assert at.left() == ["", "", ""]
@@ -95,16 +96,14 @@ def test_parts_start_in_their_order_and_have_the_least_rights(site):
 
 
 def test_redis_keeps_what_it_has_and_throws_nothing_away(site):
-    asked = {k: v for name in ("appendonly", "maxmemory-policy", "client-output-buffer-limit") for k, v in site.client.config_get(name).items()}
+    asked = site.client.config_get("appendonly", "maxmemory-policy", "client-output-buffer-limit")
     assert asked["appendonly"] == "yes" and asked["maxmemory-policy"] == "noeviction"
     assert "pubsub 268435456 134217728 60" in asked["client-output-buffer-limit"]
 
 
 def test_own_image_with_comfyui_has_the_extension_and_is_a_worker(site):
-    def has_it():
-        b = Browser()
-        return b.worker() == "comfyui" and b
-    browser = until(has_it, "a browser to be given it")
+    browser = Browser()
+    until(lambda: browser.ask("GET", "/who") == (200, b"comfyui\n"), "the browser to be given it")
     with open(os.path.join(ROOT, "adapters", "comfyui", "__init__.py"), "rb") as f:
         assert browser.ask("GET", "/extension") == (200, f.read())
     assert "COMFY_RELAY_REDIS_URL=redis://redis:6379/0" in site.inspect("comfyui")["Config"]["Env"]
@@ -155,7 +154,8 @@ def test_sdk_of_node_runs_a_prompt_through_the_one_address(site, machines):
         pytest.skip("the npm packages of suite e2e are not here")
     outputs = {e["data"]["node"]: e["data"]["output"] for e in golden.events("b_success_flags") if e["type"] == "executed"}
     site.compose("kill", "comfyui")  # it is no more than a page
-    done = subprocess.run(["node", os.path.join(ROOT, "tests", "e2e", "clients.mjs"), "@saintno/comfyui-sdk", "%s:%d" % NGINX, *outputs],
+    script = os.path.join(ROOT, "tests", "e2e", "clients.mjs")
+    done = subprocess.run(["node", script, "@saintno/comfyui-sdk", "%s:%d" % NGINX, *outputs],
                           env={**os.environ, "NODE": os.environ.get("NODE", os.path.join(ROOT, "tests", ".work", "node"))},
                           capture_output=True, text=True, timeout=90, check=False)
     site.compose("start", "comfyui")
@@ -211,6 +211,12 @@ def test_what_a_worker_may_have_begun_is_not_asked_of_another(site, machines):
     status, body = browser.ask("POST", "/prompt", json.dumps({"prompt": {}, "client_id": "once"}))
     assert status == 502 and b"has gone while it was asked" in body
     assert other.runs == {}
+
+
+def test_browser_whose_next_worker_is_gone_too_finds_the_third_when_it_reloads(site):
+    for _ in range(20):
+        browser = Browser()
+        assert (200, b"comfyui\n") in [browser.ask("GET", "/who"), browser.ask("GET", "/who")]
 
 
 def test_no_worker_at_all_is_said_clearly(site):
@@ -305,9 +311,12 @@ def test_redis_for_other_machines_wants_a_password_and_the_relay_has_it(engine, 
     (tmp_path / "compose" / "secrets" / "redis.conf").write_text("requirepass open-sesame\n")
     (tmp_path / "compose" / "secrets" / "redis.password").write_text("open-sesame\n")
     tmp_path.chmod(0o755)
-    at = Site(engine, "relay-1", files=[str(tmp_path / "compose.yaml"), str(tmp_path / "compose" / "remote.yaml")], REDIS_LISTEN=MACHINES[0], OPS_PORT_1="29190", WS_PORT_1="28190", DRAIN_TIME="0s")
+    files = [str(tmp_path / "compose.yaml"), str(tmp_path / "compose" / "remote.yaml")]
+    at = Site(engine, "relay-1", files=files, REDIS_LISTEN=MACHINES[0], OPS_PORT_1="9290", WS_PORT_1="8290",
+              DRAIN_TIME="0s")
     try:
-        until(lambda: "live and ready" in at.compose("exec", "-T", "relay-1", "comfy-relay", "--health"), "the relay to be ready", 30)
+        relay = at.container("relay-1")
+        until(lambda: engine.run("exec", relay, "comfy-relay", "--health") == "live and ready", "the relay to be ready", 30)
         with pytest.raises(redis.AuthenticationError):
             redis.Redis(host=MACHINES[0]).ping()
         assert redis.Redis(host=MACHINES[0], password="open-sesame").ping()

@@ -1,8 +1,8 @@
-"""A private Docker engine (Debian's docker.io): its containers, mounts and network are in name spaces of its own, and all of them go
-when it stops or this process dies. Needs root.
+"""A private Docker engine (Debian's docker.io): its containers, mounts and network are in name spaces of its own, and all of
+them go when it stops or this process dies. Needs root.
 
     with docker.Store() as store:                    # what is on disk: images and the builder's cache, kept for the week
-        with docker.Engine(store) as engine:         # on this machine's network, to build with; containers have none but the host's
+        with docker.Engine(store) as engine:         # on this machine's network, to build with
             engine.build("comfy-relay:test")
             engine.save("comfy-relay:test", path)
         with docker.Engine(store, network=True) as engine:      # in a network of its own
@@ -26,7 +26,6 @@ from servers import ROOT, die_with_parent, until
 
 BASE = "debian:{}-slim"
 CLONE_NEWNET = 0x40000000
-PR_SET_PDEATHSIG = 1
 
 
 def why_not():
@@ -100,7 +99,8 @@ class Engine:
                     "DOCKER_CLI_HINTS": "false"}
         self.env.pop("DOCKER_CONTEXT", None)
         self.parent = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                       stderr=open(os.path.join(self.dir, "log"), "wb"), preexec_fn=die_with_parent)
+                                       stderr=open(os.path.join(self.dir, "log"), "wb"), preexec_fn=die_with_parent,
+                                       start_new_session=True)  # a terminal's Ctrl-C is for the tests, which end it
         try:
             until(self.answers, "dockerd to answer", 60)
             if network:
@@ -112,10 +112,10 @@ class Engine:
 
     def command(self):
         spaces = ["--mount", "--pid", "--mount-proc", "--fork", "--kill-child=SIGKILL", *(["--net"] if self.network else [])]
-        apart = [] if self.network else ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
-        return [program("unshare"), *spaces, program("dockerd"), *apart, "--data-root", self.store.data, "--exec-root", self.dir + "/exec",
-                "--pidfile", self.dir + "/pid", "--host", self.address, "--cgroup-parent", "/" + self.cgroup,
-                "--max-concurrent-uploads", "1"]
+        changes_nothing = ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
+        return [program("unshare"), *spaces, program("dockerd"), *([] if self.network else changes_nothing),
+                "--data-root", self.store.data, "--exec-root", self.dir + "/exec", "--pidfile", self.dir + "/pid",
+                "--host", self.address, "--cgroup-parent", "/" + self.cgroup]
 
     def log(self):
         with open(os.path.join(self.dir, "log"), encoding="utf-8", errors="replace") as f:
@@ -134,7 +134,7 @@ class Engine:
     # -- the client
 
     def client(self, *args, check=True, timeout=600, **options):
-        done = subprocess.run([program("docker"), *args], env={**self.env, **options.pop("env", {})}, stdin=options.pop("stdin", subprocess.DEVNULL),
+        done = subprocess.run([program("docker"), *args], env={**self.env, **options.pop("env", {})}, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, check=False, **options)
         done.stdout, done.stderr = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
         if check and done.returncode != 0:
@@ -192,9 +192,10 @@ class Engine:
             except subprocess.TimeoutExpired:
                 self.parent.kill()
                 self.parent.wait()
-        for path in sorted(glob.glob(f"/sys/fs/cgroup/**/{self.cgroup}/", recursive=True), reverse=True):
-            with contextlib.suppress(OSError):
-                os.rmdir(path)
+        for top in [*glob.glob(f"/sys/fs/cgroup/{self.cgroup}"), *glob.glob(f"/sys/fs/cgroup/*/{self.cgroup}")]:
+            for path, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def __enter__(self):
