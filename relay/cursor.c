@@ -77,40 +77,38 @@ static void take_entry(struct cursor *c, const struct log_entry *e)
         c->kept = c->seq;
 }
 
-/* Entries one after the other that were published in the same millisecond. */
+/* Entries one after the other that were published in the same millisecond: counted together. */
 struct lag_run {
     uint32_t published_ms; /* 0: their lag is not counted */
-    uint64_t length;
+    int left;              /* entries that were left to take when it began */
 };
 
-static void count_lag(const struct lag_run *run, struct metrics *m, uint64_t now_ms)
+static void count_lag(struct lag_run run, int left, struct metrics *m, uint64_t now_ms)
 {
-    int32_t lag = (int32_t)((uint32_t)now_ms - run->published_ms);
-    if (run->published_ms != 0)
-        histogram_add(&m->delivery_lag, lag > 0 ? (uint64_t)lag : 0, run->length);
+    int32_t lag = (int32_t)((uint32_t)now_ms - run.published_ms);
+    if (run.published_ms != 0)
+        histogram_add(&m->delivery_lag, lag > 0 ? (uint64_t)lag : 0, (uint64_t)(run.left - left));
 }
 
-/* Counted in registers first: most of what a socket is handed costs little else. */
 static void take_entries(struct cursor *c, int n, struct metrics *m, uint64_t now_ms)
 {
-    struct lag_run run = {0, 0};
-    uint64_t replayed = 0, latest = 0, all = (uint64_t)n;
-    for (const struct log_entry *e = entry_from(c, c->seq); n > 0; n--, e = entry_after(c, e)) {
-        bool is_replay = e->seq < c->live_from;
+    struct lag_run run = {0, n};
+    uint64_t live_from = c->live_from, latest = 0;
+    const struct log_entry *e = entry_from(c, c->seq);
+    for (int left = n; left > 0; left--, e = entry_after(c, e)) {
+        bool is_replay = e->seq < live_from;
         uint32_t published_ms = is_replay ? 0 : e->place.published_ms;
         if (published_ms != run.published_ms) {
-            count_lag(&run, m, now_ms);
-            run = (struct lag_run){published_ms, 0};
+            count_lag(run, left, m, now_ms);
+            run = (struct lag_run){published_ms, left};
         }
-        run.length++;
-        replayed += is_replay;
+        m->replayed += is_replay;
         latest += e->place.key != 0;
         take_entry(c, e);
     }
-    count_lag(&run, m, now_ms);
-    m->replayed += replayed;
+    count_lag(run, 0, m, now_ms);
     m->sent[CLASS_LATEST] += latest;
-    m->sent[CLASS_KEEP] += all - latest;
+    m->sent[CLASS_KEEP] += (uint64_t)n - latest;
 }
 
 void cursor_take(struct cursor *c, int n, struct metrics *m, uint64_t now_ms)

@@ -1,38 +1,28 @@
-/* A histogram of times: how often something took how long, by bounds that are fixed. */
+/* A histogram of times: how often something took how long. The bounds are powers of two, so that one is found without a search. */
 #ifndef RELAY_HISTOGRAM_H
 #define RELAY_HISTOGRAM_H
 
 #include <stdint.h>
 
-/* X(milliseconds, the same in seconds, as it is written) */
-#define HISTOGRAM_BOUNDS(X) \
-    X(1, "0.001")           \
-    X(2, "0.002")           \
-    X(5, "0.005")           \
-    X(10, "0.01")           \
-    X(20, "0.02")           \
-    X(50, "0.05")           \
-    X(100, "0.1")           \
-    X(200, "0.2")           \
-    X(500, "0.5")           \
-    X(1000, "1")            \
-    X(2000, "2")            \
-    X(5000, "5")            \
-    X(10000, "10")
-
-#define HISTOGRAM_ONE(ms, text) +1
-enum { HISTOGRAM_BOUNDS_COUNT = HISTOGRAM_BOUNDS(HISTOGRAM_ONE) };
+#define HISTOGRAM_BOUNDS 15 /* 1 ms, 2 ms, 4 ms, … 16.384 s */
 
 struct histogram {
-    uint64_t
-        counts[HISTOGRAM_BOUNDS_COUNT + 1]; /* up to a bound and beyond the one before; last: beyond all */
+    uint64_t counts[HISTOGRAM_BOUNDS + 1]; /* up to a bound and beyond the one before; last: beyond all */
     uint64_t sum_ms;
 };
 
 /* So many took that long. */
-void histogram_add(struct histogram *h, uint64_t ms, uint64_t times);
+static inline void histogram_add(struct histogram *h, uint64_t ms, uint64_t times)
+{
+    unsigned i = ms <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(ms - 1);
+    h->counts[i < HISTOGRAM_BOUNDS ? i : HISTOGRAM_BOUNDS] += times;
+    h->sum_ms += ms * times;
+}
 
-/* A bound in seconds, as it is written. */
-const char *histogram_bound(int i);
+/* The i-th bound. */
+static inline uint64_t histogram_bound_ms(unsigned i)
+{
+    return UINT64_C(1) << i;
+}
 
 #endif

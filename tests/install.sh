@@ -12,6 +12,7 @@ WORKER_PACKAGES="$PYTHON_PACKAGES node:nodejs npm:npm go:golang-go"
 PEER_PACKAGES="node:nodejs npm:npm go:golang-go nginx libnginx-mod-nchan"
 DEPLOY_PACKAGES="$PYTHON_PACKAGES mmdebstrap:mmdebstrap eatmydata:eatmydata ip:iproute2 nsenter:util-linux iptables:iptables
                  dockerd:docker.io docker-compose:docker-compose systemd-nspawn:systemd-container prometheus:prometheus
+                 dpkg-buildflags:dpkg-dev file:file lintian:lintian
                  nginx caddy:caddy haproxy:haproxy"
 KUBERNETES_PACKAGES="$PYTHON_PACKAGES mmdebstrap:mmdebstrap eatmydata:eatmydata ip:iproute2 iptables:iptables dockerd:docker.io
                      containerd:containerd runc:runc containernetworking-plugins openssl:openssl nsenter:util-linux

@@ -165,6 +165,9 @@ run_static() {
     check_units
     check_manifests
     check "links in Markdown lead somewhere" links_lead_somewhere
+    check "deploy/Dockerfile is clean" "$LINT/bin/hadolint" "$ROOT/deploy/Dockerfile"
+    check "YAML in deploy/ is clean" "$LINT/bin/yamllint" --strict -c "$ROOT/deploy/.yamllint" "$ROOT/deploy"
+    check_compose
     check "gcc has no warning" build_in "$WORK/build-gcc" -DCMAKE_C_COMPILER=gcc -DWERROR=ON -DTESTS=OFF -DBENCH=ON
     check "clang has no warning" build_in "$WORK/build-clang" -DCMAKE_C_COMPILER=clang -DWERROR=ON -DTESTS=OFF -DBENCH=ON
 }
@@ -210,6 +213,23 @@ check_units() {
     for unit in "$WORK"/units/*.service; do
         check "$(basename "$unit") is clean" unit_is_clean "$unit"
     done
+}
+
+# As docker-compose 1.29 reads them: one that it takes has no key that only Compose v2 knows.
+check_compose() {
+    local files
+    if ! command -v docker-compose >/dev/null; then
+        skipped "compose files are clean: docker-compose is not here (Debian: docker-compose)"
+        return
+    fi
+    for files in compose.yaml "compose.yaml compose/gpu.yaml" "compose.yaml compose/remote.yaml" compose/worker.yaml; do
+        check "deploy/$files is clean" compose_is_clean "$files"
+    done
+}
+
+compose_is_clean() { # files
+    # shellcheck disable=SC2046,SC2086 # a list
+    (cd "$ROOT/deploy" && docker-compose $(printf -- ' -f %s' $1) --profile comfyui config -q)
 }
 
 # With a program that is there. What is misspelt is only a warning: nothing may be said at all.

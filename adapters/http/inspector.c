@@ -24,7 +24,7 @@ extern const struct piece inspector_top, inspector_head, inspector_style, inspec
     "connect-src ws: wss:; img-src blob: data: http: https:; base-uri 'none'; form-action 'none'; " \
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\r\n"          \
     "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"  \
-    "Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n"      \
+    "Cross-Origin-Resource-Policy: same-origin\r\n"                                                 \
     "Cache-Control: no-cache\r\n"
 
 /* Without SHA-256 here the browser refuses to run the page. */
@@ -53,7 +53,9 @@ void inspector_init(struct inspector *i, const char *listen)
     hash(style, &inspector_style);
     hash(script, &inspector_script);
     snprintf(i->headers, sizeof(i->headers), HEADERS, style, script);
-    snprintf(i->port, sizeof(i->port), port == 0 ? "" : "%u", port);
+    i->port[0] = '\0';
+    if (port != 0)
+        snprintf(i->port, sizeof(i->port), "%u", port);
 }
 
 static void write_piece(const struct piece *piece, FILE *to)

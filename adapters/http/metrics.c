@@ -77,17 +77,31 @@ static void write_per(const struct metric *x, const uint64_t *values, FILE *to)
         fprintf(to, PREFIX "%s{%s=\"%s\"} %" PRIu64 "\n", x->name, x->label, x->values[i], values[i]);
 }
 
+static void write_seconds(uint64_t ms, FILE *to)
+{
+    fprintf(to, "%" PRIu64 ".%03" PRIu64, ms / 1000, ms % 1000);
+}
+
+static void write_bucket(const struct metric *x, unsigned i, uint64_t sum, FILE *to)
+{
+    fprintf(to, PREFIX "%s_bucket{le=\"", x->name);
+    if (i < HISTOGRAM_BOUNDS)
+        write_seconds(histogram_bound_ms(i), to);
+    else
+        fputs("+Inf", to);
+    fprintf(to, "\"} %" PRIu64 "\n", sum);
+}
+
 static void write_lag(const struct metric *x, const struct histogram *h, FILE *to)
 {
     uint64_t sum = 0;
-    for (int i = 0; i < HISTOGRAM_BOUNDS_COUNT; i++) {
+    for (unsigned i = 0; i <= HISTOGRAM_BOUNDS; i++) {
         sum += h->counts[i];
-        fprintf(to, PREFIX "%s_bucket{le=\"%s\"} %" PRIu64 "\n", x->name, histogram_bound(i), sum);
+        write_bucket(x, i, sum, to);
     }
-    sum += h->counts[HISTOGRAM_BOUNDS_COUNT];
-    fprintf(to, PREFIX "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", x->name, sum);
-    fprintf(to, PREFIX "%s_sum %" PRIu64 ".%03" PRIu64 "\n", x->name, h->sum_ms / 1000, h->sum_ms % 1000);
-    fprintf(to, PREFIX "%s_count %" PRIu64 "\n", x->name, sum);
+    fprintf(to, PREFIX "%s_sum ", x->name);
+    write_seconds(h->sum_ms, to);
+    fprintf(to, "\n" PREFIX "%s_count %" PRIu64 "\n", x->name, sum);
 }
 
 static void write_metric(const struct metric *x, const struct metrics *m, FILE *to)
@@ -134,7 +148,7 @@ static const char *unit_of(const struct metric *x)
 static void write_labels(const struct metric *x, FILE *to)
 {
     if (x->shape == METRIC_LAG)
-        fprintf(to, "<br>`le`: %s to %s", histogram_bound(0), histogram_bound(HISTOGRAM_BOUNDS_COUNT - 1));
+        fputs("<br>`le`: 0.001, 0.002, 0.004 … 16.384, +Inf", to);
     if (x->shape != METRIC_PER)
         return;
     fprintf(to, "<br>`%s`", x->label);

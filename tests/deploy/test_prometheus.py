@@ -1,5 +1,6 @@
 """Prometheus' rules and Grafana's board: what they name is there, rules do what they say, and a real Prometheus that scrapes
 a real relay gets its figures, an answer for each query of the board, and an alert when Redis is away."""
+import glob
 import json
 import os
 import re
@@ -85,6 +86,11 @@ def test_every_alert_is_tested_and_tells_what_to_do():
 def test_what_rules_and_board_name_is_a_metric_of_the_relay():
     assert names_in(read(PROMETHEUS, "alerts.yml")) - known_metrics() == set()
     assert names_in(read(BOARD)) - known_metrics() == set()
+
+
+@pytest.mark.parametrize("page", sorted(glob.glob("**/*.md", root_dir=os.path.join(ROOT, "deploy"), recursive=True)))
+def test_what_a_page_names_is_a_metric_of_the_relay(page):
+    assert names_in(read(ROOT, "deploy", page)) - known_metrics() == set()
 
 
 def test_every_metric_is_on_the_board():

@@ -62,8 +62,8 @@ class Inspector:
     def rows(self):
         """The rows in sight: [number, time, after, bytes, type, content]."""
         self.drawn()
-        return self.evaluate("""[...document.querySelectorAll('#rows .row:not([hidden])')].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)
-            .map((row) => [...row.children].map((cell) => cell.textContent))""")
+        return self.evaluate("""[...document.querySelectorAll('#rows .row:not([hidden])')]
+            .sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map((row) => [...row.children].map((cell) => cell.textContent))""")
 
     def types(self):
         """{type: count} of the buttons that filter by it."""

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import urllib.request
 
 import pytest
 from servers import PUBLISH, ROOT, free_port, until
@@ -179,6 +180,9 @@ def test_ctrl_c_during_the_build_is_answered_too(quickstart, tmp_path):
 def test_sid_is_percent_encoded_in_the_address(quickstart):
     q = quickstart("--sid=a b&\u00e9")
     assert "/ws?clientId=a%20b%26%C3%A9\n" in q.output, q.output
+    assert f"Inspector:   http://127.0.0.1:{q.ops_port}/#sid=a%20b%26%C3%A9\n" in q.output, q.output
+    with urllib.request.urlopen(f"http://127.0.0.1:{q.ops_port}/", timeout=5) as page:
+        assert f'data-port="{q.port}"'.encode() in page.read()
     client = Client(("127.0.0.1", q.port), "/ws?clientId=a%20b%26%C3%A9")
     client.wait(lambda: client.find('"prompt_id"') is not None, "the demo to play for it", 60)
     client.drop()
@@ -189,7 +193,7 @@ def test_without_operations_address_the_relay_sees_no_odd_request(quickstart):
     Client(("127.0.0.1", q.port), "/ws?clientId=x").wait_count(1).drop()
     os.kill(q.process.pid, signal.SIGTERM)
     code, output = q.wait_end()
-    assert code == 0 and "handshake" not in output and "Operations" not in output, output
+    assert code == 0 and "handshake" not in output and "Operations" not in output and "Inspector" not in output, output
 
 
 def refused(*args, seconds=120):

@@ -3,6 +3,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
 from crowd import Crowd
@@ -61,16 +62,17 @@ def test_unix_socket_cannot_be_shared(args, tmp_path):
     assert "one process's" in done.stderr, done.stderr
 
 
-def unit_options(instance):
+def unit_options(folder, instance):
     """As systemd starts it, with the example for its file."""
-    with open(os.path.join(ROOT, "deploy", "systemd", "comfy-relay@.service"), encoding="utf-8") as f:
-        command = next(line for line in f if line.startswith("ExecStart="))
+    command = next(line for line in (folder / "comfy-relay@.service").read_text().splitlines() if line.startswith("ExecStart="))
     example = os.path.join(ROOT, "config", "comfy-relay.conf.example")
-    return command.replace("%i", str(instance)).replace("/etc/comfy-relay.conf", example).split()[1:]
+    return command.replace("%i", str(instance)).replace("/etc/comfy-relay/comfy-relay.conf", example).split()[1:]
 
 
-def test_units_of_systemd_share_one_port_and_nothing_else():
-    one, two = (printed(*unit_options(i)) for i in (0, 1))
+def test_units_of_systemd_share_one_port_and_nothing_else(tmp_path):
+    script = os.path.join(ROOT, "deploy", "systemd", "units.cmake")
+    subprocess.run(["cmake", "-D", "BINDIR=/usr/bin", "-D", f"TO={tmp_path}", "-P", script], check=True)
+    one, two = (printed(*unit_options(tmp_path, i)) for i in (0, 1))
     assert one["listen.shared"][0] == "true" and one["ops.listen"][0] == "127.0.0.1:9190", one
     assert {name for name in one if one[name] != two[name]} == {"ops.listen"}
 

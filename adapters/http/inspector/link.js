@@ -80,7 +80,8 @@ function linkOnOpen() {
   const now = performance.now(), away = link.lostAt === null ? null : now - link.lostAt;
   link.opens++;
   Object.assign(link, { openedAt: now, lostAt: null, isFirst: true, flagsReceived: null, hasFlag: settings.flag });
-  linkMark("connect", away === null ? linkAddress().replace(/\?.*/, "") : `back after ${durationText(away)}, ${link.tries} ${link.tries === 1 ? "try" : "tries"}`,
+  const tries = `${link.tries} ${link.tries === 1 ? "try" : "tries"}`;
+  linkMark("connect", away === null ? settings.relay.replace(/\?.*/, "") : `back after ${durationText(away)}, ${tries}`,
     { path: link.socket.url, status: 101 });
   link.tries = 0;
   link.flagsSent = JSON.stringify({ type: "feature_flags", data: { supports_preview_metadata: settings.flag } });
@@ -139,9 +140,8 @@ function linkOnClose({ code, reason, wasClean }) {
     link.lostAt = now;
     link.before = new Set(store.frames.slice(-REPEATS_FRAMES).filter((f) => f.way === "in" && typeof f.content === "string" &&
       f.type !== "status" && f.type !== "feature_flags").map((f) => f.content));
-    linkMark("closed", `${code}: ${CLOSE_CODES[code] ?? "no code of the standard"}${reason ? `, "${reason}"` : ""}, after ${durationText(now - link.openedAt)}`,
-      { code, reason, clean: wasClean });
-    link.lastClose = `${code}, ${CLOSE_CODES[code] ?? "?"}`;
+    link.lastClose = `${code}: ${CLOSE_CODES[code] ?? "no code of the standard"}${reason ? `, "${reason}"` : ""}`;
+    linkMark("closed", `${link.lastClose}, after ${durationText(now - link.openedAt)}`, { code, reason, clean: wasClean });
   } else if (link.tries === 3) {
     linkMark("refused", "nobody there, or the upgrade was refused; trying on", { code });
   }

@@ -201,13 +201,13 @@ function listChip(name, count, isOn, toggle) {
 // ---- what a person does
 
 function listSelect(frame, index = listIndex(frame)) {
+  const follows = frame === null || index === list.view.length - 1 && list.follows;
   list.selected = frame;
+  frame ? detailShow(frame) : detailHide(); // first, for it takes some of the list's room
   if (index >= 0) {
     listReveal(index);
   }
-  listFollow(frame === null || index === list.view.length - 1 && list.follows);
-  frame ? detailShow(frame) : detailHide();
-  draw();
+  listFollow(follows);
 }
 
 function listReveal(index) {
@@ -230,6 +230,7 @@ function listFollow(follows) {
 
 function listPause(isPaused) {
   list.pausedAt = isPaused ? store.count : null;
+  list.pausedTime = performance.now();
   $("pause").setAttribute("aria-pressed", isPaused);
   draw();
 }

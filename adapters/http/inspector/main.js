@@ -69,11 +69,12 @@ function settingsOnFlag() {
 function settingsOnImages() {
   settingsTake({ ...settings, comfyui: $("comfyui").value.trim() });
   panelChange(runShown());
-  draw();
+  panelAsk();
 }
 
 function start() {
   listStart();
+  stripStart();
   detailStart();
   panelStart();
   drawers.push(settingsButton);

@@ -6,18 +6,25 @@ const OUTCOMES = { running: "running", success: "done", ended: "ended", error: "
 const STATES = { off: "Not connected", connecting: "Connecting", open: "Connected", lost: "Connection lost, trying again",
   refused: "Not reached, trying again" };
 
-const panel = { run: null, rows: new Map(), results: 0, figures: new Map(), error: null, runs: "" };
+const panel = { run: null, rows: new Map(), results: 0, figures: new Map(), error: null, runs: "", isAsked: false };
 
 function panelHint(text) {
   setText($("hint"), text);
   $("hint").hidden = text === "";
 }
 
+// Draws also while the page is held still: a person has asked for it.
+function panelAsk() {
+  panel.isAsked = true;
+  draw();
+}
+
 function panelDraw() {
   panelLink();
-  if (list.pausedAt !== null) {
+  if (list.pausedAt !== null && !panel.isAsked) {
     return;
   }
+  panel.isAsked = false;
   const r = runShown();
   $("no-run").hidden = r !== null;
   setText($("example"), panelExample());
@@ -81,7 +88,8 @@ function panelLink() {
     ["first frame", isOpen && link.firstAfter !== undefined && !link.isFirst ? `after ${durationText(link.firstAfter)}` : "–"],
     ["last close", link.lastClose ?? "–"], ["flags sent", link.flagsSent ?? "–"],
     ["flags received", link.flagsReceived ?? (isOpen ? "no answer yet" : "–")],
-    ["kept", `${store.frames.length.toLocaleString("en")} of at most ${KEPT_FRAMES.toLocaleString("en")} frames, ${sizeText(store.bytes)} of ${sizeText(KEPT_BYTES)}`]];
+    ["kept", `${store.frames.length.toLocaleString("en")} of at most ${KEPT_FRAMES.toLocaleString("en")} frames, ` +
+      `${sizeText(store.bytes)} of ${sizeText(KEPT_BYTES)}`]];
   if ($("link").children.length === 0) {
     $("link").append(...facts.map(([name]) => element("div", "", element("dt", "", name), element("dd"))));
   }
@@ -176,7 +184,7 @@ function panelNode(row, node) {
 
 function panelPreviews(r) {
   for (const preview of r.previews.values()) {
-    if (preview.isNew) {
+    if (preview.isNew || !panel.figures.has(preview.node)) { // the latter in a run that is shown again
       preview.isNew = false;
       panelPreview(panelFigure(preview.node), preview);
     }
@@ -185,12 +193,7 @@ function panelPreviews(r) {
     if (!r.previews.has(node)) {
       figure.element.remove();
       panel.figures.delete(node);
-    } else if (!figure.img.src) {
-      panelPreview(figure, r.previews.get(node));
     }
-  }
-  for (const [node, preview] of r.previews) { // of a run that is shown again
-    panel.figures.has(node) || panelPreview(panelFigure(node), preview);
   }
 }
 
@@ -207,13 +210,15 @@ function panelFigure(node) {
 }
 
 function panelPreview({ img, caption }, { node, image, count }) {
-  const told = () => setText(caption, `node ${clip(node, 40)}, no. ${count}, ${img.naturalWidth} × ${img.naturalHeight}, ${sizeText(image.bytes.length)}`);
+  const told = () => setText(caption, `node ${clip(node, 40)}, no. ${count}, ` +
+    `${img.naturalWidth} × ${img.naturalHeight}, ${sizeText(image.bytes.length)}`);
   panelShow(img, image, told);
 }
 
-// Its bytes need no address any more once the picture is there.
+// Its bytes need no address any more once the picture is there, or a newer one takes its place.
 function panelShow(img, image, onShown = () => {}) {
   const url = URL.createObjectURL(new Blob([image.bytes], { type: image.mime }));
+  URL.revokeObjectURL(img.src);
   img.onload = img.onerror = (e) => {
     URL.revokeObjectURL(url);
     e.type === "load" && onShown();
@@ -287,7 +292,7 @@ function panelRuns() {
     choose.setAttribute("aria-pressed", r === shown);
     choose.addEventListener("click", () => {
       run.chosen = r === run.newest ? null : r;
-      draw();
+      panelAsk();
     });
     return element("li", "", choose);
   }));

@@ -158,7 +158,7 @@ static void lag_is_counted_for_each_entry_that_is_live_and_has_a_time(void **sta
     take(&f, 6);
     assert_int_equal(f.metrics.delivery_lag.sum_ms, 11 + 5 + 5);
     assert_int_equal(f.metrics.delivery_lag.counts[0], 1);
-    assert_int_equal(f.metrics.delivery_lag.counts[2], 2);
+    assert_int_equal(f.metrics.delivery_lag.counts[3], 2);
     assert_int_equal(f.metrics.delivery_lag.counts[4], 1);
     teardown(&f);
 }

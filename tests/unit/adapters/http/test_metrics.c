@@ -120,9 +120,9 @@ static void a_histogram_has_buckets_that_add_up(void **state)
     char *text = text_of(&m);
     check_contains(text, "\n# TYPE comfy_relay_delivery_lag_seconds histogram\n"
                          "comfy_relay_delivery_lag_seconds_bucket{le=\"0.001\"} 1\n");
-    check_contains(text, "\ncomfy_relay_delivery_lag_seconds_bucket{le=\"0.02\"} 1\n"
-                         "comfy_relay_delivery_lag_seconds_bucket{le=\"0.05\"} 3\n");
-    check_contains(text, "\ncomfy_relay_delivery_lag_seconds_bucket{le=\"10\"} 3\n"
+    check_contains(text, "\ncomfy_relay_delivery_lag_seconds_bucket{le=\"0.032\"} 1\n"
+                         "comfy_relay_delivery_lag_seconds_bucket{le=\"0.064\"} 3\n");
+    check_contains(text, "\ncomfy_relay_delivery_lag_seconds_bucket{le=\"16.384\"} 3\n"
                          "comfy_relay_delivery_lag_seconds_bucket{le=\"+Inf\"} 7\n"
                          "comfy_relay_delivery_lag_seconds_sum 240.101\n"
                          "comfy_relay_delivery_lag_seconds_count 7\n");
