@@ -61,7 +61,8 @@ settle() {
 inside() { # command...
     local certificates=/etc/host-certificates.crt
     env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/src TERM=dumb \
-        PIP_CERT="$certificates" SSL_CERT_FILE="$certificates" NODE_EXTRA_CA_CERTS="$certificates" npm_config_cafile="$certificates" \
+        PIP_LOG=/tmp/pip.log PIP_CERT="$certificates" SSL_CERT_FILE="$certificates" NODE_EXTRA_CA_CERTS="$certificates" \
+        npm_config_cafile="$certificates" \
         http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}" \
         chroot "$TREE" "$@"
 }
@@ -115,9 +116,16 @@ bytes_in() { # directory...
     find "${there[@]}" -type f -printf '%s\n' | awk '{ total += $1 } END { printf "%d\n", total }'
 }
 
-# Debian's packages, then what pip, npm and Go keep of what they have fetched.
+# pip keeps nothing when a proxy says so, but its log has each size.
+fetched_by_pip() {
+    [ -e "$TREE/tmp/pip.log" ] || { echo 0 && return; }
+    sed -n 's/.* Downloading .*(\([0-9.]*\) \([kM]\{0,1\}\)\(B\|bytes\))$/\1 \2/p' "$TREE/tmp/pip.log" |
+        awk '{ total += $1 * ($2 == "M" ? 1e6 : $2 == "k" ? 1e3 : 1) } END { printf "%d\n", total }'
+}
+
+# Debian's packages, then what pip has told, and what npm and Go keep of what they have fetched.
 fetched() {
-    echo "$(fetched_by_apt) $(bytes_in "$TREE/src/.cache/pip") $(bytes_in "$TREE/src/.npm/_cacache/content-v2")" \
+    echo "$(fetched_by_apt) $(fetched_by_pip) $(bytes_in "$TREE/src/.npm/_cacache/content-v2")" \
         "$(bytes_in "$TREE"/src/tests/.work/examples/go/path/pkg/mod/cache/download)"
 }
 

@@ -31,8 +31,8 @@ packages_for() { # suite
     differential) echo "$PYTHON_PACKAGES" ;;
     fuzz) echo "$PYTHON_PACKAGES $CLANG_PACKAGES $(sanitizer_runtime)" ;;
     model) echo "$MODEL_PACKAGES" ;;
-    deploy) echo "$DEPLOY_PACKAGES" ;;
-    kubernetes) echo "$KUBERNETES_PACKAGES" ;;
+    deploy) echo "$DEPLOY_PACKAGES $(docker_client)" ;;
+    kubernetes) echo "$KUBERNETES_PACKAGES $(docker_client)" ;;
     static) echo "$STATIC_PACKAGES $PYTHON_PACKAGES" ;;
     coverage) echo "$UNIT_PACKAGES $FLOW_PACKAGES" ;;
     debian) echo "$DEBIAN_PACKAGES" ;;
@@ -45,6 +45,11 @@ sanitizer_runtime() {
     depends=$(dpkg-query -W -f '${Depends}' clang 2>/dev/null || apt-cache depends clang 2>/dev/null)
     [ -n "$depends" ] || { . /etc/os-release && [ "${VERSION_ID:-12}" -ge 13 ] && depends=clang-19; }
     echo "libclang-rt-$(echo "${depends:-clang-14}" | grep -o 'clang-[0-9]*' | head -n 1 | cut -d- -f2)-dev"
+}
+
+# Debian 13 has the command in a package of its own.
+docker_client() {
+    (. /etc/os-release && [ "${VERSION_ID:-12}" -ge 13 ]) && echo "docker:docker-cli" || echo "docker:docker.io"
 }
 
 install_for() { # suite...

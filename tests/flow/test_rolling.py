@@ -1,5 +1,6 @@
 """Relays are drained and replaced while their clients run: nobody loses anything, and nobody is away for long."""
 import signal
+import time
 
 import pytest
 from crowd import Crowd, Teller
@@ -8,8 +9,9 @@ from servers import Nginx, Relay
 from story import Story
 
 CLIENTS = 200
-# The promise is 1 s; 0.3 s of it are the client's own wait before it tries again.
-AWAY_S = 1.0
+# The promise is 1 s; 0.3 s of it are the client's own wait before it tries again. On a busy machine the rest takes as many times
+# longer as the crowd's own work does, which waits for a core like all others; the kernel counts that.
+RETRY_S, COMING_BACK_S = 0.3, 0.7
 
 
 def run_story():
@@ -23,6 +25,7 @@ def begin(crowd, server, addresses):
         crowd.join(f"r{i}", story, addresses(i), flagged=i % 2 == 0)
         teller.tell(f"r{i}", story, delay=1 + i % 40 / 20)
     crowd.run(crowd.all_open, "every client's first status", 60)
+    crowd.began_at = worked_and_waited()
     return teller
 
 
@@ -30,8 +33,19 @@ def end(crowd, teller):
     crowd.run(lambda: teller.is_done and crowd.all_have_all(), "every client to have everything", 60)
     crowd.check()
     away = max(m.longest_away for m in crowd.members)
-    print(crowd.figures(), f"away for {away:.2f} s at most")
-    return away
+    worked, waited = (now - before for now, before in zip(worked_and_waited(), crowd.began_at))
+    allowed = RETRY_S + COMING_BACK_S * min((worked + waited) / worked, 3)
+    print(crowd.figures(), f"away for {away:.2f} s at most, {allowed:.2f} s allowed")
+    assert away <= allowed, f"a client was away for {away:.2f} s, and {allowed:.2f} s are allowed"
+
+
+def worked_and_waited():
+    """Seconds in which this thread had a core, and in which it could have used one and had none."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as f:
+            return [int(ns) / 1e9 for ns in f.read().split()[:2]]
+    except FileNotFoundError:
+        return [time.thread_time(), 0.0]
 
 
 def exited(relay):
@@ -46,10 +60,9 @@ def test_clients_of_a_drained_relay_go_on_at_another_and_get_nothing_twice(redis
             one.signal(signal.SIGTERM)
             crowd.run(lambda: exited(one), "the relay to end", 30)
             assert one.wait_exit() == 0
-        away = end(crowd, teller)
+        end(crowd, teller)
         assert [m.codes for m in crowd.members] == [[1012]] * CLIENTS
         assert all(m.visits == 2 for m in crowd.members)
-        assert away <= AWAY_S, f"a client was away for {away:.2f} s"
         assert max(m.viewer.repeats for m in crowd.members) == 0, crowd.figures()
 
 
@@ -96,7 +109,6 @@ def test_rolling_update_behind_nginx_loses_nothing_and_keeps_nobody_away(redis_s
             relays[i].signal(signal.SIGTERM)
             crowd.run(lambda i=i: exited(relays[i]), "the relay to end", 30)
             replace(i)
-        away = end(crowd, teller)
+        end(crowd, teller)
         assert sum(m.visits > 1 for m in crowd.members) == CLIENTS, "somebody was not moved"
-        assert away <= AWAY_S, f"a client was away for {away:.2f} s"
         assert all(code == 1012 for m in crowd.members for code in m.codes)

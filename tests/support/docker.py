@@ -34,7 +34,11 @@ def why_not():
     missing = [name for name in ("dockerd", "docker", "unshare", "nsenter", "ip", "mmdebstrap") if not program(name)]
     if missing:
         return f"not here: {', '.join(missing)}"
-    return None if os.getuid() == 0 else "a Docker engine needs root"
+    if os.getuid() != 0:
+        return "a Docker engine needs root"
+    if not os.path.ismount("/sys/fs/cgroup"):
+        return "a Docker engine needs cgroups, and there are none at /sys/fs/cgroup (a chroot?)"
+    return None
 
 
 def program(name):
