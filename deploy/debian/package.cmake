@@ -43,6 +43,7 @@ install(FILES config/comfy-relay.conf.example DESTINATION /etc/comfy-relay RENAM
         COMPONENT conffile EXCLUDE_FROM_ALL)
 
 # What Debian wants of every package.
+set(CPACK_PACKAGE_CONTACT "the comfy-relay authors <authors@comfy-relay.invalid>" CACHE STRING "Maintainer of the packages")
 string(TIMESTAMP PACKAGE_DATE "%a, %d %b %Y %H:%M:%S +0000" UTC)
 foreach(package comfy-relay:relay comfy-publisher:publisher libcomfy-publisher-dev:dev)
   string(REGEX REPLACE ".*:" "" component ${package})
@@ -59,7 +60,6 @@ endforeach()
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME comfy-relay)
-set(CPACK_PACKAGE_CONTACT "the comfy-relay authors <authors@comfy-relay.invalid>" CACHE STRING "Maintainer of the packages")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
 set(CPACK_STRIP_FILES ON)
