@@ -125,8 +125,8 @@ fetched_by_pip() {
 
 # Debian's packages, then what pip has told, and what npm and Go keep of what they have fetched.
 fetched() {
-    echo "$(fetched_by_apt) $(fetched_by_pip) $(bytes_in "$TREE/src/.npm/_cacache/content-v2")" \
-        "$(bytes_in "$TREE"/src/tests/.work/examples/go/path/pkg/mod/cache/download)"
+    echo "$(fetched_by_apt) $(fetched_by_pip) $(bytes_in "$TREE/root/.npm/_cacache/content-v2")" \
+        "$(bytes_in "$TREE"/src/tests/.work/examples/go/path/pkg/mod/cache/download "$TREE/root/go/pkg/mod/cache/download")"
 }
 
 # timed NAME COMMAND...: adds a line to what is said at the end.
