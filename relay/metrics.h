@@ -74,8 +74,9 @@
         "process; not this one: slow clients")                                                               \
     PER(timestamps, timestamp_labels, 0, TIMESTAMPS_COUNT, counter, "timestamps_implausible_total",          \
         "reason",                                                                                            \
-        "Events whose ts cannot be. ahead: later than this machine's clock, their lag counts as 0; old: "    \
-        "over an hour ago, their lag is not counted.",                                                       \
+        "Events whose ts cannot be. ahead: over 100 ms later than this machine's clock (their lag counts "   \
+        "as "                                                                                                \
+        "0, like that of any that is later); old: over an hour ago (their lag is not counted).",             \
         "lag looks wrong: clocks of workers and relays differ, or ts is not in ms")                          \
     GROUP("Replay")                                                                                          \
     ONE(replayed, counter, "replayed_total", "Events sent again or late to a socket that came back.",        \

@@ -146,6 +146,7 @@ static enum drop_reason route(struct relay *r, struct event *e, struct span chan
     }
 }
 
+#define AHEAD_MS  100              /* so much may clocks set by NTP, and times cut to milliseconds, differ */
 #define OLDEST_MS (60 * 60 * 1000) /* an older ts is a mistake: nothing live waits for so long */
 
 /* How long it has taken to here. Its ts is taken back where no lag is to be counted, and where it is ahead becomes now. */
@@ -158,7 +159,7 @@ static void count_arrival(struct relay *r, struct event *e, uint64_t now_ms)
         return;
     }
     if (lag < 0) {
-        r->metrics.timestamps[TIMESTAMP_AHEAD]++;
+        r->metrics.timestamps[TIMESTAMP_AHEAD] += lag < -AHEAD_MS;
         e->ts_ms = now;
     }
     histogram_add(&r->metrics.arrival_lag, lag > 0 ? (uint64_t)lag : 0, 1);
