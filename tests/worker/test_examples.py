@@ -422,7 +422,8 @@ def test_documented_acl_is_enough_for_an_example(language, program, folder, redi
     run(program, folder, RUN_S, {"REDIS_URL": url})
     listener.wait(has_left, "goodbye")
     assert redis_server.client.xlen("comfy:sid:{demo}:log") == 5
-    refused = {entry["object"] for entry in redis_server.client.acl_log()}
+    # From 7.2 on Redis has a command by which libraries tell their name; that it is refused does not matter to them.
+    refused = {entry["object"] for entry in redis_server.client.acl_log()} - {"client|setinfo"}
     assert refused == ({"info"} if language.name == "node" else set()), "ioredis looks whether Redis is loading"
 
 
