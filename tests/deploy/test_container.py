@@ -14,11 +14,11 @@ LOCKED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
 
 @pytest.fixture
 def container(engine):
-    """Starts one, with these arguments of `docker run`; all are removed."""
+    """Starts one, with these arguments of `docker run`, and of the relay; all are removed."""
     started = []
 
-    def start(*args):
-        started.append(engine.run("run", "-d", *LOCKED, *args, RELAY))
+    def start(*args, arguments=()):
+        started.append(engine.run("run", "-d", *LOCKED, *args, RELAY, *arguments))
         return started[-1]
 
     yield start
@@ -101,6 +101,15 @@ def test_it_is_reached_from_outside_where_its_ports_are_published(engine, contai
     with engine.inside():
         until(lambda: get("http://127.0.0.1:18190/ws")[0] == 426, "the relay to answer")
         assert "comfy_relay_connections 0\n" in get("http://127.0.0.1:19190/metrics")[1]
+
+
+def test_health_check_asks_where_the_environment_says_whatever_a_file_says(engine, container, tmp_path):
+    file = tmp_path / "relay.conf"
+    file.write_text("[ops]\nlisten = 127.0.0.1:9292\n")
+    tmp_path.chmod(0o755)
+    given = ["-v", f"{file}:/relay.conf:ro", "-e", "COMFY_RELAY_OPS_LISTEN=127.0.0.1:9191", "--health-interval=500ms"]
+    name = container(*given, arguments=["--config", "/relay.conf"])
+    until(lambda: state(engine, name)["Health"]["Status"] == "healthy", "it to be healthy", 60)
 
 
 def test_relay_that_hangs_becomes_unhealthy(engine, container):

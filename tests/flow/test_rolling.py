@@ -1,17 +1,14 @@
 """Relays are drained and replaced while their clients run: nobody loses anything, and nobody is away for long."""
 import signal
-import time
 
 import pytest
 from crowd import Crowd, Teller
 from prompt import Prompt
 from servers import Nginx, Relay
+from slowness import Slowness
 from story import Story
 
 CLIENTS = 200
-# The promise is 1 s; 0.3 s of it are the client's own wait before it tries again. On a busy machine the rest takes as many times
-# longer as the crowd's own work does, which waits for a core like all others; the kernel counts that.
-RETRY_S, COMING_BACK_S = 0.3, 0.7
 
 
 def run_story():
@@ -25,27 +22,14 @@ def begin(crowd, server, addresses):
         crowd.join(f"r{i}", story, addresses(i), flagged=i % 2 == 0)
         teller.tell(f"r{i}", story, delay=1 + i % 40 / 20)
     crowd.run(crowd.all_open, "every client's first status", 60)
-    crowd.began_at = worked_and_waited()
+    crowd.slowness = Slowness()
     return teller
 
 
 def end(crowd, teller):
     crowd.run(lambda: teller.is_done and crowd.all_have_all(), "every client to have everything", 60)
     crowd.check()
-    away = max(m.longest_away for m in crowd.members)
-    worked, waited = (now - before for now, before in zip(worked_and_waited(), crowd.began_at))
-    allowed = RETRY_S + COMING_BACK_S * min((worked + waited) / worked, 3)
-    print(crowd.figures(), f"away for {away:.2f} s at most, {allowed:.2f} s allowed")
-    assert away <= allowed, f"a client was away for {away:.2f} s, and {allowed:.2f} s are allowed"
-
-
-def worked_and_waited():
-    """Seconds in which this thread had a core, and in which it could have used one and had none."""
-    try:
-        with open("/proc/thread-self/schedstat", encoding="ascii") as f:
-            return [int(ns) / 1e9 for ns in f.read().split()[:2]]
-    except FileNotFoundError:
-        return [time.thread_time(), 0.0]
+    crowd.slowness.check_away(crowd)
 
 
 def exited(relay):

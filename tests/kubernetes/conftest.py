@@ -84,8 +84,7 @@ def node(programs, etcd):
     folder = tempfile.mkdtemp(prefix="images-")
     try:
         began = time.monotonic()
-        pause, init = images.pause(folder)
-        made = [pause, images.relay(folder), images.redis_and_nginx(folder)]
+        made, init = images.make_all(folder)
         FIGURES.append(f"images made in {time.monotonic() - began:.0f} s")
         with Node(programs, etcd, init, made) as n:
             FIGURES.append(f"node ready in {n.took:.0f} s")

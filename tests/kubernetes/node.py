@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 
-import docker
+import spaces
 from names import Names
 from servers import die_with_parent, until
 
@@ -76,7 +76,7 @@ class Node:
     def __init__(self, programs, etcd, init, images):
         self.programs, self.etcd = programs, etcd
         self.dir = tempfile.mkdtemp(prefix="node-")
-        self.cgroup = f"comfy-relay-node-{os.getpid()}"
+        self.cgroup = spaces.cgroup_name("node")
         self.daemons, self.names, self.first = {}, None, None
         began = time.monotonic()
         try:
@@ -96,9 +96,7 @@ class Node:
     # -- its ground: name spaces, network, cgroups
 
     def first_pid(self):
-        with open(f"/proc/{self.first.pid}/task/{self.first.pid}/children", encoding="ascii") as f:
-            children = f.read().split()
-        return int(children[0]) if children else None
+        return spaces.first_child(self.first.pid)
 
     def enter(self, command):
         return ["nsenter", f"--target={self.first_pid()}", "--mount", "--pid", "--net", *command]
@@ -153,8 +151,7 @@ class Node:
                    "--service-account-issuer=https://127.0.0.1:6443", f"--service-cluster-ip-range={SERVICES}",
                    "--kubelet-preferred-address-types=InternalIP", "--shutdown-delay-duration=0s")
         until(self.has_containerd, "containerd to answer", 60)
-        for image in images:
-            self.ctr("-n", "k8s.io", "images", "import", image)
+        self.ctr("-n", "k8s.io", "images", "import", images)
         until(self.has_api, "the API to be ready", 120)
         self.start("controllers", self.program("kube-controller-manager"), config, *local,
                    f"--service-account-private-key-file={d}/accounts.key", f"--root-ca-file={d}/certificates/apiserver.crt",
@@ -236,15 +233,9 @@ class Node:
         tasks = [line.split() for line in self.ctr("-n", "k8s.io", "tasks", "ls").stdout.splitlines()]
         return next(int(t[1]) for t in tasks if t[0] == name)
 
-    @contextlib.contextmanager
     def inside(self):
         """This thread is in the node's network meanwhile, and so is what it starts."""
-        with open(f"/proc/{self.first_pid()}/ns/net", "rb") as there, open("/proc/thread-self/ns/net", "rb") as here:
-            docker.enter(there)
-            try:
-                yield
-            finally:
-                docker.enter(here)
+        return spaces.inside(self.first_pid())
 
     # -- its end
 
@@ -257,17 +248,8 @@ class Node:
             self.first.wait()
         for daemon in self.daemons.values():
             daemon.wait(30)
-        until(lambda: not self.remove_cgroups(), "the node's cgroups to be empty", 30)
+        until(lambda: not spaces.remove_cgroups(self.cgroup), "the node's cgroups to be empty", 30)
         shutil.rmtree(self.dir)
-
-    def remove_cgroups(self):
-        """Deepest first. Those that are left."""
-        tops = glob.glob(f"/sys/fs/cgroup/**/{self.cgroup}", recursive=True)
-        folders = [d for top in tops for d, _, _ in os.walk(top, topdown=False)]
-        for folder in folders:
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-        return [f for f in folders if os.path.exists(f)]
 
     def __enter__(self):
         return self

@@ -133,6 +133,22 @@ def test_what_is_wrong_is_refused(node):
     assert refused.returncode != 0 and 'violates PodSecurity "restricted:latest": allowPrivilegeEscalation' in refused.stderr
 
 
+def test_redis_to_try_it_lets_in_all_that_need_it_and_nobody_else():
+    """The policy as it is written: the node's network enforces none."""
+    policy = next(d for d in written("overlays/quick/redis.yaml") if d["kind"] == "NetworkPolicy")
+    let_in = [peer["podSelector"]["matchLabels"] for rule in policy["spec"]["ingress"] for peer in rule["from"]]
+    paths = ("base/deployment.yaml", "overlays/quick/demo.yaml", "overlays/quick/redis.yaml", "examples/comfyui.yaml")
+    pods = {path: next(d["spec"]["template"]["metadata"]["labels"] for d in written(path) if "template" in d["spec"])
+            for path in paths}
+    admitted = {path for path, labels in pods.items() if any(peer.items() <= labels.items() for peer in let_in)}
+    assert admitted == set(pods) - {"overlays/quick/redis.yaml"}
+
+
+def written(path):
+    with open(os.path.join(MANIFESTS, path), encoding="utf-8") as f:
+        return list(yaml.safe_load_all(f))
+
+
 # ---- relays as a Deployment ---------------------------------------------------------------------------------------
 
 

@@ -11,9 +11,7 @@ them go when it stops or this process dies. Needs root.
                 ...
 """
 import contextlib
-import ctypes
 import fcntl
-import glob
 import json
 import os
 import shutil
@@ -22,10 +20,10 @@ import subprocess
 import tempfile
 
 import debian
+import spaces
 from servers import ROOT, die_with_parent, until
 
 BASE = "debian:{}-slim"
-CLONE_NEWNET = 0x40000000
 
 
 def why_not():
@@ -93,7 +91,7 @@ class Engine:
     def __init__(self, store, network=False):
         self.store, self.network = store, network
         self.dir = tempfile.mkdtemp(prefix="dockerd-")
-        self.cgroup = f"comfy-relay-{os.getpid()}"
+        self.cgroup = spaces.cgroup_name("docker")
         self.address = f"unix://{self.dir}/sock"
         self.env = {**os.environ, "DOCKER_HOST": self.address, "DOCKER_CONFIG": os.path.join(self.dir, "client"),
                     "DOCKER_CLI_HINTS": "false"}
@@ -127,9 +125,8 @@ class Engine:
 
     @property
     def pid(self):
-        """dockerd itself, the first process in its name space, as it is called out here."""
-        with open(f"/proc/{self.parent.pid}/task/{self.parent.pid}/children", encoding="ascii") as f:
-            return int(f.read().split()[0])
+        """dockerd itself; None when it is gone."""
+        return spaces.first_child(self.parent.pid)
 
     # -- the client
 
@@ -171,31 +168,23 @@ class Engine:
     def in_network(self, command, **options):
         return subprocess.run(["nsenter", f"--net=/proc/{self.pid}/ns/net", *command], check=True, **options)
 
-    @contextlib.contextmanager
     def inside(self):
         """This thread is in the engine's network meanwhile, and so is what it starts."""
-        with open(f"/proc/{self.pid}/ns/net", "rb") as there, open("/proc/thread-self/ns/net", "rb") as here:
-            enter(there)
-            try:
-                yield
-            finally:
-                enter(here)
+        return spaces.inside(self.pid)
 
     # -- its end
 
     def stop(self):
         if self.parent.poll() is None:
-            with contextlib.suppress(OSError, IndexError):
-                os.kill(self.pid, signal.SIGTERM)
+            if pid := self.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
             try:
                 self.parent.wait(30)
             except subprocess.TimeoutExpired:
                 self.parent.kill()
                 self.parent.wait()
-        for top in [*glob.glob(f"/sys/fs/cgroup/{self.cgroup}"), *glob.glob(f"/sys/fs/cgroup/*/{self.cgroup}")]:
-            for path, _, _ in os.walk(top, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(path)
+        until(lambda: not spaces.remove_cgroups(self.cgroup), "the engine's cgroups to be empty")
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def __enter__(self):
@@ -205,8 +194,3 @@ class Engine:
         if kind is not None:
             print(f"--- dockerd's log (its last lines)\n{self.log()}")
         self.stop()
-
-
-def enter(namespace):
-    if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")

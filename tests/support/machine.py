@@ -1,6 +1,5 @@
 """A Debian that has booted under systemd, in systemd-nspawn, with a network of its own; and the packages to install there."""
 import contextlib
-import ctypes
 import glob
 import os
 import shutil
@@ -9,13 +8,13 @@ import subprocess
 import tempfile
 
 import pytest
+import spaces
 from debian import root_tar
 from servers import ROOT, start, until
 
 DEBS = os.path.join(ROOT, "tests", ".work", "package")
 MACHINES = os.path.join(ROOT, "tests", ".work", "machines")
 LIBRARIES = ("libuv1", "libwslay1", "libhiredis0.14", "libssl3", "libjansson4")
-CLONE_NEWNET = 0x40000000
 
 
 def release():
@@ -39,12 +38,6 @@ def run(*args, **options):
                           timeout=900, check=False, **options)
     assert done.returncode == 0, f"{args}: {done.returncode}\n{done.stdout[-4000:]}"
     return done.stdout
-
-
-def children(pid):
-    with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-        return [int(p) for p in f.read().split()]
-    return []
 
 
 def program(pid):
@@ -73,31 +66,24 @@ def own_cgroups(name):
     are none to be made, and none needed."""
     made = []
     for hierarchy in ("systemd", "unified"):
-        with contextlib.suppress(OSError):
-            os.mkdir(f"/sys/fs/cgroup/{hierarchy}/{name}")
-            made.append(f"/sys/fs/cgroup/{hierarchy}/{name}")
+        path = os.path.join(spaces.CGROUPS, hierarchy, name)
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            os.mkdir(path)
+            made.append(path)
     return made
-
-
-def remove_cgroup(path):
-    for folder, _, _ in os.walk(path, topdown=False):
-        with contextlib.suppress(OSError):
-            os.rmdir(folder)
-    return not os.path.exists(path)
 
 
 class Machine:
     """Boots at once. Its root is read-only below a tmpfs, so nothing is left of it; `folder` is /mnt there."""
 
     def __init__(self, root, folder):
-        name = f"comfy-relay-{os.getpid()}"
-        self.folder, self.cgroups = folder, own_cgroups(name)
+        self.folder, self.name = folder, spaces.cgroup_name("machine")
         self.log = open(os.path.join(folder, "boot.log"), "wb")
-        enter = "".join(f"echo $$ >{path}/cgroup.procs; " for path in self.cgroups)
+        enter = "".join(f"echo $$ >{path}/cgroup.procs; " for path in own_cgroups(self.name))
         # The machine's processes outlive a systemd-nspawn that is killed, but not the first process of their name space.
         apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
         nspawn = ("systemd-nspawn", "-q", "-D", root, "--volatile=overlay", "--register=no", "--keep-unit", "--private-network",
-                  f"--machine={name}", f"--bind={folder}:/mnt", "-b")
+                  f"--machine={self.name}", f"--bind={folder}:/mnt", "-b")
         self.nspawn = start(["sh", "-c", enter + 'exec "$@"', "-", *apart, *nspawn],
                             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         try:
@@ -110,7 +96,7 @@ class Machine:
 
     def init(self):
         assert self.nspawn.poll() is None, open(self.log.name, encoding="utf-8", errors="replace").read()
-        grandchildren = [p for child in children(self.nspawn.pid) for p in children(child)]
+        grandchildren = [p for child in spaces.children(self.nspawn.pid) for p in spaces.children(child)]
         return next((p for p in grandchildren if program(p) == "systemd"), None)
 
     def stop(self):
@@ -118,8 +104,7 @@ class Machine:
         self.nspawn.kill()
         self.nspawn.wait()
         self.log.close()
-        for path in self.cgroups:
-            until(lambda path=path: remove_cgroup(path), f"the end of the last process in {path}")
+        until(lambda: not spaces.remove_cgroups(self.name), "the machine's cgroups to be empty")
 
     # -- what is done there
 
@@ -166,16 +151,9 @@ class Machine:
     def journal(self, unit="comfy-relay"):
         return self.run("journalctl", "--no-pager", "-o", "cat", "-u", unit, check=False).stdout
 
-    @contextlib.contextmanager
     def network(self):
         """What is opened within is a socket of the machine's network."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        with open("/proc/thread-self/ns/net", "rb") as here, open(f"/proc/{self.pid}/ns/net", "rb") as there:
-            assert libc.setns(there.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-            try:
-                yield
-            finally:
-                assert libc.setns(here.fileno(), CLONE_NEWNET) == 0
+        return spaces.inside(self.pid)
 
     def get(self, path, port=9190):
         """(status, body), or (None, why)."""

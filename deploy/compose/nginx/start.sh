@@ -11,21 +11,28 @@ resolvers() {
     done </etc/resolv.conf
 }
 
-cookie_of() { # worker: a name for it that tells browsers nothing
+cookie_of() { # worker: a short name for it, which does not show its address; who guesses that can check the guess
     printf %s "$1" | cksum | {
         read -r sum _
         printf 'w%s' "$sum"
     }
 }
 
+refuse() { # worker why
+    echo "COMFYUI_WORKERS: \"$1\" $2" >&2
+    exit 1
+}
+
 check_workers() {
+    before=' '
     for worker in "$@"; do
         case $worker in
-        *[!A-Za-z0-9._:-]* | *: | :*) ;;
-        *:*) continue ;;
+        *[!A-Za-z0-9._:-]* | *: | :*) refuse "$worker" "is not host:port" ;;
+        *:*) ;;
+        *) refuse "$worker" "is not host:port" ;;
         esac
-        echo "COMFYUI_WORKERS: \"$worker\" is not host:port" >&2
-        exit 1
+        case $before in *" $worker "*) refuse "$worker" "is there twice" ;; esac
+        before="$before$worker "
     done
 }
 
