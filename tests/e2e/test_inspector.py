@@ -318,7 +318,7 @@ def test_ten_thousand_frames_do_not_slow_it_down(inspect, redis_server, publishe
         assert inspector.rows()[-1][5] == '{"i":9999,"text":"row 9999"}'
         assert inspector.evaluate("draws") >= 3
         many = drawing_ms(inspector)
-        assert many < 5 * few + 20, f"{many} ms with ten thousand, {few} ms with a hundred"
+        assert many < 5 * few, f"{many} ms with ten thousand, {few} ms with a hundred"
         assert inspector.evaluate("document.querySelectorAll('*').length") - elements < 20, "only rows in sight are elements"
         inspector.page.call("fill", "#filter", "/row 99/")
         assert len(inspector.rows()) < 80 and inspector.evaluate("list.view.length") == 112
@@ -326,19 +326,17 @@ def test_ten_thousand_frames_do_not_slow_it_down(inspect, redis_server, publishe
 
 
 def drawing_ms(inspector):
-    return inspector.evaluate("""(() => {
-        const times = [];
-        for (let i = 0; i < 41; i++) {
-            const began = performance.now();
+    """Of the processor, for one of many drawings with another frame each."""
+    count = 40
+    return inspector.cpu_ms("""(() => {
+        for (let i = 0; i < %d; i++) {
             listSelect(list.view.at(-1 - i));
             drawers.forEach((drawer) => drawer());
             document.body.getBoundingClientRect();
-            times.push(performance.now() - began);
         }
         listSelect(null);
         listFollow(true);
-        return times.sort((a, b) => a - b)[20];
-    })()""")
+    })()""" % count) / count
 
 
 def test_what_is_kept_is_bounded_in_frames_and_in_bytes(inspector):
