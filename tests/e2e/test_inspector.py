@@ -481,6 +481,8 @@ def test_data_of_any_shape_leaves_it_working(inspector):
     }""" % (json.dumps(payloads), look))
     inspector.evaluate("linkOnText('{\"type\":\"execution_start\",\"data\":{\"prompt_id\":\"after all\"}}')")
     inspector.wait_text("prompt", "after all").wait_text("outcome", "running")
+    kinds = inspector.evaluate("['toString', '__proto__', 'assets.x', 'progress'].map((type) => listKind({ type, content: '' }))")
+    assert kinds == ["unknown", "unknown", "", ""], kinds
 
 
 def test_every_recording_is_shown_without_a_complaint(inspector, redis_server):

@@ -2,6 +2,8 @@
 // The list of frames: only the rows in sight are elements. `view` is what the filter lets through.
 
 const ROW = 22, OVERSCAN = 6, TYPES_SHOWN = 40;
+const KINDS = new Map(Object.entries({ execution_error: "bad", execution_interrupted: "warn", execution_success: "good", executed: "good",
+  execution_start: "run", executing: "run", execution_cached: "run" }));
 
 const list = {
   view: [],
@@ -159,8 +161,7 @@ function listKind({ way, type, content }) {
   if (typeof content !== "string") {
     return /^[134] /.test(type) ? "binary" : "unknown";
   }
-  return { execution_error: "bad", execution_interrupted: "warn", execution_success: "good", executed: "good", execution_start: "run",
-    executing: "run", execution_cached: "run" }[type] ?? (KNOWN_TYPES.has(type) ? "" : "unknown");
+  return KINDS.get(type) ?? (KNOWN_TYPES.has(type) || type.startsWith("assets.") ? "" : "unknown");
 }
 
 // ---- what stands above the rows
