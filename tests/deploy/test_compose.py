@@ -360,8 +360,7 @@ def outside(engine):
         yield other.pid
     finally:
         other.kill()
-        other.wait()
-        engine.in_network(["ip", "link", "delete", "eth0"])
+        other.wait()  # both ends of the cable go with its network
 
 
 def test_rule_of_the_guide_leaves_redis_to_its_network_and_to_the_relays(engine, remote, outside):
