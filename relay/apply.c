@@ -71,12 +71,26 @@ static void to_session(struct relay *r, struct session *s, const struct event *e
         lifetime_remember(r, s, now_ms);
 }
 
-/* Its place in a log here (`s`: NULL, a broadcast), where it is counted by class. */
+static void count_routed(struct relay *r, uint64_t key)
+{
+    r->metrics.routed[key == 0 ? CLASS_KEEP : CLASS_LATEST]++;
+}
+
+/* For the log of a session, or (`s`: NULL) all logs here. */
 static struct place find_place(struct relay *r, const struct session *s, const struct event *e)
 {
     struct place place = delivery_place(r, s, e);
-    r->metrics.routed[place.key == 0 ? CLASS_KEEP : CLASS_LATEST]++;
+    count_routed(r, place.key);
     return place;
+}
+
+static enum drop_reason put_aside(struct relay *r, struct session *s, const struct event *e,
+                                  struct span message)
+{
+    enum drop_reason reason = catchup_put_aside(r, s, message, e);
+    if (reason == DROP_NOTHING)
+        count_routed(r, event_conflation_key(e, r->sessions.seed));
+    return reason;
 }
 
 static enum drop_reason to_one(struct relay *r, struct event *e, enum effect effect, struct span message,
@@ -88,9 +102,9 @@ static enum drop_reason to_one(struct relay *r, struct event *e, enum effect eff
     enum drop_reason reason = r->ports.codec->encode(r->ports.codec, e, is_heard && !is_aside ? &f : NULL);
     if (reason != DROP_NOTHING)
         return reason;
-    struct place place = is_heard ? find_place(r, s, e) : PLACE_TRANSIENT;
     if (is_aside)
-        return catchup_put_aside(r, s, message, e);
+        return put_aside(r, s, e, message);
+    struct place place = is_heard ? find_place(r, s, e) : PLACE_TRANSIENT;
     r->metrics.unrouted += !is_heard;
     if (!s && (effect == EFFECT_START || is_executing(e, effect)))
         s = lifetime_find_or_add(r, e->sid, now_ms); /* remembered, though nobody listens */

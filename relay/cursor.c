@@ -1,5 +1,6 @@
 #include "relay/cursor.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "relay/session.h"
@@ -96,6 +97,7 @@ static void take_entries(struct cursor *c, int n, struct metrics *m, uint64_t no
     uint64_t live_from = c->live_from, latest = 0;
     const struct log_entry *e = entry_from(c, c->seq);
     for (int left = n; left > 0; left--, e = entry_after(c, e)) {
+        assert(e); /* n are not more than cursor_peek() has shown */
         bool is_replay = e->seq < live_from;
         uint32_t published_ms = is_replay ? 0 : e->place.published_ms;
         if (published_ms != run.published_ms) {

@@ -107,7 +107,8 @@
         "1 while this connection to Redis is made. subscriber: brings events; commands: logs and places of " \
         "sessions, workers.",                                                                                \
         "redis_up is 0, or /ready says that Redis is not asked")                                             \
-    ONE(redis_reconnects, counter, "redis_reconnects_total", "Connections made to Redis after the first.",   \
+    ONE(redis_reconnects, counter, "redis_reconnects_total",                                                 \
+        "Times that the subscriber came back to Redis.",                                                     \
         "it rises by itself: the network, or client-output-buffer-limit pubsub")                             \
     ONE(commands_waiting, gauge, "redis_commands_waiting",                                                   \
         "Commands sent to Redis that are not answered yet.",                                                 \

@@ -7,7 +7,8 @@
 
 /* Asks the relay that listens on `ops_listen` for /live and writes one line to `out`: 0. When it does not answer 200,
  * or `ops_listen` is empty: 1, and the line in `err` says why. Blocks, each of two questions for HEALTH_TIMEOUT_S at
- * the most.
+ * the most, from connecting to the end of the answer. A host that has to be looked up elsewhere than in /etc/hosts
+ * takes its resolver's time, too.
  *
  * /ready is told in the line only. Whoever reads the exit code restarts what is not healthy: that would cut all
  * clients for a Redis that is away, which they need not notice, and bring no Redis back. */

@@ -3,19 +3,11 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "adapters/http/inspector_page.h"
 #include "config/address.h"
 
 #define SHA256_LEN 32
 #define BASE64_LEN 44
-
-/* The document in pieces, made by CMakeLists.txt: the port comes after the first, style and script are whole elements'
- * contents, as a browser hashes them. */
-struct piece {
-    const unsigned char *bytes;
-    size_t len;
-};
-extern const struct piece inspector_top, inspector_head, inspector_style, inspector_body, inspector_script,
-    inspector_end;
 
 /* Nothing but this style and this script; pictures may come from anywhere, sockets go anywhere, since a person
  * enters both addresses. No text can become HTML: the document makes no use of such functions, and may not. */

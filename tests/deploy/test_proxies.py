@@ -182,6 +182,22 @@ def test_idle_socket_outlives_the_proxys_timeout_by_the_relays_pings(kind, site)
     kept.close()
 
 
+@pytest.mark.parametrize("kind", [*PROXIES.values(), Readme], ids=[*PROXIES, "README"])
+def test_no_client_id_gets_into_a_log(kind, site, connect):
+    """Not of one that is connected, nor of one that finds no relay."""
+    proxy, relays = site(kind)
+    client = connect("secret-1", to=proxy)
+    for relay in relays:
+        relay.stop()
+    client.wait_closed()
+    with pytest.raises(Exception, match="50[234]"):
+        connect("secret-2", to=proxy)
+    ask(proxy, "/history?which=this")
+    if issubclass(kind, Nginx):
+        until(lambda: "which=this" in proxy.logged(), "the line of another request, which is written after these")
+    assert "secret" not in proxy.logged()
+
+
 # ---- what is for the workers --------------------------------------------------------------------------------------
 
 

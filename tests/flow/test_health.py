@@ -1,4 +1,5 @@
 """`comfy-relay --health`: what a container's HEALTHCHECK runs, where there is neither a shell nor curl."""
+import contextlib
 import os
 import re
 import signal
@@ -82,6 +83,20 @@ def answer_once(server, answer):
     with connection:
         connection.recv(4096)
         connection.sendall(answer)
+
+
+def test_answer_that_comes_in_drops_has_no_more_time_than_another():
+    def drip(server):
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            for part in (b"HTTP/1.1", b" 200 OK\r\n\r\nlate"):
+                time.sleep(1.5)  # the second is too late, however late the first was
+                connection.sendall(part)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        done = health("--ops.listen=127.0.0.1:%d" % server.getsockname()[1])
+    assert done.returncode == 1 and "timed out" in done.stderr, done
 
 
 def test_without_an_operations_address_there_is_nothing_to_ask():

@@ -1,5 +1,6 @@
 """The proxies of deploy/proxies/, each run for real by its own program on the file that people copy; only its addresses
 are changed, and its timeouts where a test says so."""
+import glob
 import os
 import re
 import shutil
@@ -46,6 +47,7 @@ class Proxy:
         self.address = ("127.0.0.1", self.port)
         hosts = dict(zip(self.relays + self.workers, [f"{host}:{port}" for host, port in [*relays, *workers]]))
         text = replaced(source(self.file), {**hosts, self.listening[0]: self.listening[1].format(self.port), **dict(changes)})
+        text = text.replace("/var/log/nginx", self.dir)
         self.path = os.path.join(self.dir, self.file)
         with open(self.path, "w", encoding="utf-8") as f:
             f.write(self.whole(text))
@@ -75,6 +77,14 @@ class Proxy:
         with open(os.path.join(self.dir, "log"), encoding="utf-8", errors="replace") as f:
             return f.read()[-4000:]
 
+    def logged(self):
+        """All that it has written to its logs."""
+        texts = []
+        for name in glob.glob(os.path.join(self.dir, "*log")):
+            with open(name, encoding="utf-8", errors="replace") as f:
+                texts.append(f.read())
+        return "".join(texts)
+
     def stop(self):
         self.process.terminate()
         try:
@@ -98,7 +108,7 @@ class Nginx(Proxy):
     around = """daemon off; master_process off; pid {dir}/pid; error_log stderr;
 events {{ worker_connections 1024; }}
 http {{
-    access_log off; client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;
+    access_log {dir}/access.log; client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;
     fastcgi_temp_path {dir}/fastcgi; uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
     {text}
 }}
@@ -123,7 +133,8 @@ class Caddy(Proxy):
     file, listening, hour = "Caddyfile", ("comfy.example.org {", ":{} {{"), None
 
     def whole(self, text):
-        return "{\n\tadmin off\n}\n" + text
+        assert text.count("\n{\n") == 1, "one block of global options"
+        return text.replace("\n{\n", "\n{\n\tadmin off\n", 1)
 
     def command(self):
         return [program("caddy"), "run", "--config", self.path, "--adapter", "caddyfile"]

@@ -249,6 +249,22 @@ static void a_broadcast_meanwhile_follows_what_was_read(void **state)
     expect_got(&a, "status 0 sid=a\nexecuted node=1\nnotification v=hello\n");
 }
 
+static void what_is_put_aside_is_counted_as_routed_and_what_finds_no_place_there_as_dropped(void **state)
+{
+    const struct metrics *m = &core.relay.metrics;
+    uint64_t most = core.relay.config.log.events;
+    (void)state;
+    core.holds_answers = true;
+    connect_to(&a, "a");
+    core_publish(&core, "progress sid=a prompt=p node=1 v=1");
+    for (uint64_t i = 1; i < most; i++)
+        core_publish(&core, "executed sid=a node=1");
+    assert_int_equal(core_receive(&core, "executed sid=a node=1"), DROP_NO_MEMORY);
+    assert_int_equal(m->routed[CLASS_LATEST], 1);
+    assert_int_equal(m->routed[CLASS_KEEP], most - 1);
+    assert_int_equal(relay_measure(&core.relay)->dropped[DROP_NO_MEMORY], 1);
+}
+
 static void a_broadcast_of_before_is_not_for_a_socket_that_joins_meanwhile(void **state)
 {
     (void)state;
@@ -709,6 +725,7 @@ int main(void)
         STORY(conflated_events_of_redis_give_way_to_live_ones),
         STORY(no_progress_that_came_before_the_end_that_was_read_is_seen_after_it),
         STORY(a_broadcast_meanwhile_follows_what_was_read),
+        STORY(what_is_put_aside_is_counted_as_routed_and_what_finds_no_place_there_as_dropped),
         STORY(a_broadcast_of_before_is_not_for_a_socket_that_joins_meanwhile),
         STORY(what_is_broken_in_the_log_is_stepped_over_and_counted),
         STORY(a_late_answer_to_a_session_that_is_gone_means_nothing),
