@@ -9,15 +9,19 @@ set(DEBIAN ${CMAKE_CURRENT_LIST_DIR})
 set(RELAY_DOC share/doc/comfy-relay)
 set(PUBLISHER_DOC share/doc/comfy-publisher)
 
-# What the program says of itself is the larger part of its manual page.
+# What the program says of itself is the larger part of its manual page. One for another machine cannot be asked here.
 function(install_manual program section component)
-  install(CODE "
-    set(PROGRAM \"$<TARGET_FILE:${program}>\")
-    set(FROM \"${DEBIAN}/${program}.${section}.in\")
-    set(TO \"${CMAKE_BINARY_DIR}/${program}.${section}\")
-    set(VERSION ${PROJECT_VERSION})
-    include(\"${DEBIAN}/manual.cmake\")" COMPONENT ${component})
-  install(FILES ${CMAKE_BINARY_DIR}/${program}.${section}.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section} COMPONENT ${component})
+  if(CMAKE_CROSSCOMPILING)
+    return()
+  endif()
+  set(from ${DEBIAN}/${program}.${section}.in)
+  set(page ${CMAKE_BINARY_DIR}/${program}.${section})
+  add_custom_command(OUTPUT ${page}.gz
+    COMMAND ${CMAKE_COMMAND} -D PROGRAM=$<TARGET_FILE:${program}> -D FROM=${from} -D TO=${page} -D VERSION=${PROJECT_VERSION}
+            -P ${DEBIAN}/manual.cmake
+    DEPENDS ${program} ${from} ${DEBIAN}/manual.cmake VERBATIM)
+  add_custom_target(${program}-manual ALL DEPENDS ${page}.gz)
+  install(FILES ${page}.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section} COMPONENT ${component})
 endfunction()
 
 install_manual(comfy-relay 8 relay)
@@ -26,10 +30,11 @@ install_manual(comfy-publish 1 publisher)
 # Units name the program where it is installed, which only the installation knows.
 install(CODE "
   set(BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
-  set(TO \"${CMAKE_BINARY_DIR}/units\")
-  include(\"${CMAKE_SOURCE_DIR}/deploy/systemd/units.cmake\")" COMPONENT relay)
-install(FILES ${CMAKE_BINARY_DIR}/units/comfy-relay.service ${CMAKE_BINARY_DIR}/units/comfy-relay@.service
-        DESTINATION lib/systemd/system COMPONENT relay)
+  set(TO \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\")
+  include(\"${CMAKE_SOURCE_DIR}/deploy/systemd/units.cmake\")
+  foreach(unit comfy-relay.service comfy-relay@.service)
+    list(APPEND CMAKE_INSTALL_MANIFEST_FILES \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system/\${unit}\")
+  endforeach()" COMPONENT relay)
 install(FILES deploy/systemd/sysusers.conf DESTINATION lib/sysusers.d RENAME comfy-relay.conf COMPONENT relay)
 install(FILES README.md config/OPTIONS.md deploy/SIZING.md DESTINATION ${RELAY_DOC} COMPONENT relay)
 install(FILES deploy/systemd/README.md DESTINATION ${RELAY_DOC} RENAME SYSTEMD.md COMPONENT relay)
@@ -50,7 +55,7 @@ foreach(package comfy-relay:relay comfy-publisher:publisher libcomfy-publisher-d
   string(REGEX REPLACE ":.*" "" package ${package})
   set(dir ${CMAKE_BINARY_DIR}/debian/${package})
   configure_file(${DEBIAN}/changelog.in ${dir}/changelog @ONLY)
-  install(CODE "execute_process(COMMAND gzip -9nkf ${dir}/changelog COMMAND_ERROR_IS_FATAL ANY)" COMPONENT ${component}-debian EXCLUDE_FROM_ALL)
+  execute_process(COMMAND gzip -9nkf ${dir}/changelog COMMAND_ERROR_IS_FATAL ANY)
   install(FILES ${dir}/changelog.gz ${DEBIAN}/copyright DESTINATION share/doc/${package} COMPONENT ${component}-debian EXCLUDE_FROM_ALL)
   if(EXISTS ${DEBIAN}/${package}.lintian-overrides)
     install(FILES ${DEBIAN}/${package}.lintian-overrides DESTINATION share/lintian/overrides RENAME ${package}

@@ -7,6 +7,7 @@ function(write_unit name)
     string(REPLACE "@${variable}@" "${${variable}}" text "${text}")
   endforeach()
   file(WRITE ${TO}/${name} "${text}")
+  file(CHMOD ${TO}/${name} PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
 endfunction()
 
 set(ABOUT "comfy-relay as one process. For several on one port: comfy-relay@0, comfy-relay@1, …")

@@ -40,6 +40,17 @@ def test_cmake_install_installs_the_files_where_it_is_told_and_nothing_in_etc(pa
         assert "@BINDIR" not in unit and "@OPTIONS" not in unit
 
 
+def test_cmake_install_leaves_the_build_as_it_is(packages, tmp_path):
+    """So that root's installation leaves no file there that a later one by its owner cannot replace."""
+    def files():
+        found = (os.path.join(d, f) for d, _, names in os.walk(DEBS) for f in names if not f.startswith("install_manifest"))
+        return {path: os.lstat(path).st_mtime_ns for path in found}
+
+    before = files()
+    run("cmake", "--install", DEBS, "--prefix", "/opt/relay", env={**os.environ, "DESTDIR": str(tmp_path)})
+    assert files() == before
+
+
 def test_cmake_install_of_a_component_installs_that_only(packages, tmp_path):
     run("cmake", "--install", DEBS, "--prefix", "/usr", "--component", "relay", env={**os.environ, "DESTDIR": str(tmp_path)})
     assert os.listdir(tmp_path / "usr/bin") == ["comfy-relay"] and os.listdir(tmp_path) == ["usr"]
