@@ -121,7 +121,29 @@ def test_4_removal_stops_it_and_leaves_the_configuration(installed):
     assert not [s for s in m.run("sh", "-c", "cat /proc/[0-9]*/comm", check=False).stdout.split() if s == "comfy-relay"]
 
 
-def test_5_purge_leaves_nothing_but_the_user(installed):
+def test_5_new_installation_starts_the_processes_that_are_still_enabled(installed, packages):
+    m = installed
+    upgrade(m, packages, "9.3")
+    for i in (0, 1):
+        m.wait_active(f"comfy-relay@{i}")
+    assert m.show()["ActiveState"] == "inactive"
+
+
+def test_6_upgrade_with_an_error_in_the_configuration_leaves_what_runs_and_says_why(installed, packages):
+    m = installed
+    right = m.run("cat", CONF).stdout
+    before = [m.wait_active(f"comfy-relay@{i}")["MainPID"] for i in (0, 1)]
+    m.write(CONF, "[drain]\ntime = soon\n")
+    said = upgrade(m, packages, "9.4")
+    assert f"{CONF}:2: " in said and "neither started nor restarted" in said, said
+    assert [m.wait_active(f"comfy-relay@{i}")["MainPID"] for i in (0, 1)] == before
+    m.write(CONF, right)
+    upgrade(m, packages, "9.5")
+    for i in (0, 1):
+        m.wait_active(f"comfy-relay@{i}", but=before[i])
+
+
+def test_7_purge_leaves_nothing_but_the_user(installed):
     m = installed
     m.apt("purge", "comfy-relay", "comfy-publisher")
     left = m.run("find", "/", "-xdev", "-name", "*comfy*", "-not", "-path", "/mnt/*", "-not", "-path", "/proc/*").stdout.split()
@@ -130,7 +152,7 @@ def test_5_purge_leaves_nothing_but_the_user(installed):
     assert version_of(m).startswith("dpkg-query: no packages found")
 
 
-def test_6_installation_starts_nothing_where_the_system_forbids_it(installed, packages):
+def test_8_installation_starts_nothing_where_the_system_forbids_it(installed, packages):
     m = installed
     m.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")
     m.run("chmod", "+x", "/usr/sbin/policy-rc.d")
@@ -147,5 +169,6 @@ def connect(m):
 
 def upgrade(m, debs, version):
     as_version(debs["comfy-relay"], version, os.path.join(m.folder, f"{version}.deb"))
-    m.apt("install", f"/mnt/{version}.deb")
+    said = m.apt("install", f"/mnt/{version}.deb").stdout
     assert version_of(m) == f"{version} installed"
+    return said
