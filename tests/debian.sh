@@ -60,7 +60,7 @@ settle() {
 
 inside() { # command...
     local certificates=/etc/host-certificates.crt
-    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb \
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/home TERM=dumb \
         PIP_LOG=/tmp/pip.log PIP_CERT="$certificates" SSL_CERT_FILE="$certificates" NODE_EXTRA_CA_CERTS="$certificates" \
         npm_config_cafile="$certificates" \
         http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}" \
@@ -125,8 +125,8 @@ fetched_by_pip() {
 
 # Debian's packages, then what pip has told, and what npm and Go keep of what they have fetched.
 fetched() {
-    echo "$(fetched_by_apt) $(fetched_by_pip) $(bytes_in "$TREE/root/.npm/_cacache/content-v2")" \
-        "$(bytes_in "$TREE"/src/tests/.work/examples/go/path/pkg/mod/cache/download "$TREE/root/go/pkg/mod/cache/download")"
+    echo "$(fetched_by_apt) $(fetched_by_pip) $(bytes_in "$TREE/home/.npm/_cacache/content-v2")" \
+        "$(bytes_in "$TREE"/src/tests/.work/examples/go/path/pkg/mod/cache/download "$TREE/home/go/pkg/mod/cache/download")"
 }
 
 # timed NAME COMMAND...: adds a line to what is said at the end.
