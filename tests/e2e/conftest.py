@@ -88,7 +88,7 @@ def start(redis_server):
         started = []
 
         def one(recording, page=b""):
-            started.append(ComfyUI(relay, redis_server, recording, page))
+            started.append(ComfyUI(relay, redis_server, recording, page, shows_all=True))
             return started[0]
 
         yield one

@@ -1,12 +1,14 @@
 """A stand-in for ComfyUI's REST side: clients speak HTTP and WebSocket to one address, so the socket is piped on to
 the relay, byte for byte, and a prompt that is posted plays a recording into Redis as a worker would."""
 import json
+import re
 import socket
 import threading
 import time
 import uuid
 
 import msgpack
+from contract import conflation_key
 from recording import golden
 from servers import Publisher, free_port
 
@@ -40,7 +42,10 @@ def one_prompt(events):
 
 
 class ComfyUI:
-    def __init__(self, relay, server, recording="a_success_noflags", page=b""):
+    """shows_all: what a newer event may replace is sent before that is published, so that a client sees all there is."""
+
+    def __init__(self, relay, server, recording="a_success_noflags", page=b"", shows_all=False):
+        self.shows_all = shows_all
         self.relay, self.publisher, self.recording, self.page = relay, Publisher(server), recording, page
         self.runs, self.order, self.reports, self.unknown = {}, threading.Condition(), [], []
         self.port = free_port()
@@ -156,7 +161,21 @@ class ComfyUI:
             time.sleep(max(0, began + (event["ts"] - first) / 1000 - time.monotonic()))
             if event["type"] == "execution_success":
                 run.done = True
+            before = self.latest_sent()
             self.publisher.script(packed)
+            if before is not None and conflation_key(event):
+                self.wait_sent(before)
+
+    def latest_sent(self):
+        """How many frames that a newer one may replace have been sent; None: nobody looks, or the relay has gone."""
+        status, body = self.relay.get("/metrics") if self.shows_all else (None, "")
+        return re.search(r'sent_frames_total{class="latest"} (\d+)', body)[1] if status == 200 else None
+
+    def wait_sent(self, before):
+        """On a busy machine the next one would come first, and replace it. Not for ever: who is to have it may be gone."""
+        end = time.monotonic() + 1
+        while self.latest_sent() == before and time.monotonic() < end:
+            time.sleep(0.005)
 
     def wait_report(self, timeout):
         with self.order:
