@@ -1,6 +1,6 @@
 // Debian's Chromium, headless, driven by lines of JSON: {page, call, args} calls that function of Playwright's page (`a.b` that of
-// its a); `open` makes the page, `told` tells what it has requested and complained of. Each line is answered by one: {value} or
-// {error}. Ends when its input does.
+// its a); `open` makes the page, `told` tells what it has requested and complained of, `cpu` how many seconds of the processor its
+// tasks have had since the first call. Each line is answered by one: {value} or {error}. Ends when its input does.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -29,6 +29,15 @@ async function open(id) {
   pages.set(id, { page, told });
 }
 
+async function cpu(page) {
+  if (!page.meter) {
+    page.meter = await context.newCDPSession(page);
+    await page.meter.send("Performance.enable", { timeDomain: "threadTicks" });
+  }
+  const { metrics } = await page.meter.send("Performance.getMetrics");
+  return metrics.find(({ name }) => name === "TaskDuration").value;
+}
+
 async function answer({ page: id, call, args }) {
   if (call === "open") {
     return open(id);
@@ -36,6 +45,9 @@ async function answer({ page: id, call, args }) {
   const { page, told } = pages.get(id);
   if (call === "told") {
     return told;
+  }
+  if (call === "cpu") {
+    return cpu(page);
   }
   const path = call.split("."), name = path.pop(), owner = path.reduce((o, part) => o[part], page);
   const value = await owner[name](...args);

@@ -78,6 +78,12 @@ class Inspector:
             .map((f) => typeof f.content === 'string' ? f.content :
             'binary ' + [...new Uint8Array(f.content)].map((b) => b.toString(16).padStart(2, '0')).join(''))""")
 
+    def cpu_ms(self, expression):
+        """How much of the processor's time it takes, however busy the machine is."""
+        before = self.page.call("cpu")
+        self.evaluate(expression)
+        return (self.page.call("cpu") - before) * 1000
+
     def pixels(self, selector, points):
         """[r, g, b] at points of a picture."""
         return self.evaluate(f"""(() => {{

@@ -115,17 +115,24 @@ def test_error_is_readable_with_its_traceback(inspector, redis_server):
     assert inspector.evaluate("document.getElementById('traceback').textContent") == "".join(error["traceback"])
     assert inspector.nodes()[error["node_id"]][0] == "error"
     inspector.click("#error-frame")
+    assert inspector.has("error-frame")
     assert "execution_error" in inspector.text("detail-title")
     seed = str(2 ** 64 - 1)
     assert seed in json.dumps(error["current_inputs"]), "the recording has a seed that a browser's numbers cannot hold"
     assert seed in inspector.text("content"), "each digit as it came"
+    inspector.click("#clear")
+    inspector.drawn()
+    assert inspector.has("error") and not inspector.has("error-frame"), "its frame is kept no more"
 
 
-def test_interruption_is_told_and_where(inspector, redis_server):
+def test_interruption_is_told_and_where(inspector, redis_server, publisher):
+    send(publisher, "execution_interrupted", {"prompt_id": "of nobody", "node_id": "1", "node_type": "A", "executed": []})
     run = play(redis_server, "e_interrupt")
     inspector.wait_text("outcome", "interrupted")
     where = next(e["data"]["node_id"] for e in run.events if e["type"] == "execution_interrupted")
     assert inspector.nodes()[where][0] == "interrupted"
+    assert inspector.evaluate("store.types.get('execution_interrupted').count") == 2
+    assert inspector.evaluate("run.all.size") == 1, "a prompt without a client is nobody's run"
 
 
 def test_cached_nodes_are_told_apart(inspector, redis_server):
@@ -134,7 +141,9 @@ def test_cached_nodes_are_told_apart(inspector, redis_server):
     inspector.wait("document.querySelectorAll('#runs button').length === 2")
     inspector.wait_text("outcome", "done")
     assert {state for state, _ in inspector.nodes().values()} == {"cached"}
-    inspector.click("#runs li:last-child button")
+    inspector.page.call("press", "#runs li:last-child button", "Enter")
+    inspector.wait("document.querySelector('#runs li:last-child button').ariaPressed === 'true'")
+    assert inspector.evaluate("document.activeElement === document.querySelector('#runs li:last-child button')")
     until(lambda: {state for state, _ in inspector.nodes().values()} == {"finished"}, "the first run to be shown")
 
 
@@ -159,6 +168,7 @@ def test_socket_that_is_cut_in_mid_prompt_is_seen_and_the_run_is_whole_again(ins
     kept = frames(run.kept())
     assert list(dict.fromkeys(f for f in seen if f in kept)) == kept, "every kept event, in order"
     assert inspector.evaluate("document.querySelectorAll('#runs button').length") <= 1, "it is one run"
+    inspector.wait("link.before.size === 0")
 
 
 def test_address_where_nobody_answers_is_told_once_and_tried_on(inspect):
@@ -174,8 +184,10 @@ def test_address_where_nobody_answers_is_told_once_and_tried_on(inspect):
 # ---- pictures
 
 def test_flag_that_is_switched_off_brings_previews_without_metadata(inspector, redis_server):
+    inspector.page.call("fill", "#sid", "not yet")
     inspector.click(".switch")
     inspector.wait("link.opens === 2 && link.flagsReceived !== null")
+    assert inspector.evaluate("document.getElementById('sid').value") == "not yet", "what was not entered waits"
     play(redis_server)
     inspector.wait_text("outcome", "done")
     types = inspector.types()
@@ -233,6 +245,10 @@ def test_filters_pause_follow_and_clear_do_what_they_say(inspector, publisher):
     assert inspector.rows() == []
     inspector.page.call("fill", "#filter", 'ROW "i":9')
     assert [r[5] for r in inspector.rows()] == [f'{{"i":{i},"text":"row {i}"}}' for i in [9, *range(90, 100)]]
+    inspector.evaluate("listSelect(store.frames[0])")
+    inspector.page.call("press", "#list", "Home")
+    assert selected(inspector)[5] == '{"i":9,"text":"row 9"}', "of those that are shown"
+    inspector.press("Escape")
     inspector.page.call("fill", "#filter", "/row 4\\d?\"/")
     assert len(inspector.rows()) == 11
     inspector.page.call("fill", "#filter", "/(/")
@@ -292,12 +308,18 @@ def test_what_does_not_fit_together_is_noted(inspector, publisher):
     send(publisher, "executing", {"node": None, "prompt_id": "p"})
     send(publisher, "executed", {"node": "1", "output": {}, "prompt_id": "p"})
     send(publisher, "made.up", {})
+    for value in (4, 1, 3, 2):
+        send(publisher, "progress", {"node": "2", "value": value, "max": 4, "prompt_id": "q"})
+    inspector.evaluate("link.isFirst = true, linkOnText('{\"type\":\"status\",\"data\":{\"sid\":\"other\"}}')")
     send(publisher, 77, b"\0\1\2\3\4\5")
     inspector.wait("store.types.has('77 binary')")
     inspector.click("#types button:has-text('! noted')")
     notes = " ".join(r[5] for r in inspector.rows())
-    for text in ("was not seen to start", "value is above max", "without execution_success", "prompt is over"):
+    for text in ("was not seen to start", "value is above max", "without execution_success", "prompt is over",
+                 "another client id"):
         assert text in notes, notes
+    backwards = inspector.evaluate("store.frames.filter((f) => f.notes.includes('value goes back')).map((f) => f.summary)")
+    assert backwards == ["node 2: 2 / 4"], "from 4 of 4 it begins again"
     inspector.click("#types button:has-text('! noted')")
     inspector.click("#types button:has-text('made.up')")
     inspector.press("Tab")
@@ -318,7 +340,7 @@ def test_ten_thousand_frames_do_not_slow_it_down(inspect, redis_server, publishe
         assert inspector.rows()[-1][5] == '{"i":9999,"text":"row 9999"}'
         assert inspector.evaluate("draws") >= 3
         many = drawing_ms(inspector)
-        assert many < 5 * few + 20, f"{many} ms with ten thousand, {few} ms with a hundred"
+        assert many < 5 * few, f"{many} ms with ten thousand, {few} ms with a hundred"
         assert inspector.evaluate("document.querySelectorAll('*').length") - elements < 20, "only rows in sight are elements"
         inspector.page.call("fill", "#filter", "/row 99/")
         assert len(inspector.rows()) < 80 and inspector.evaluate("list.view.length") == 112
@@ -326,19 +348,17 @@ def test_ten_thousand_frames_do_not_slow_it_down(inspect, redis_server, publishe
 
 
 def drawing_ms(inspector):
-    return inspector.evaluate("""(() => {
-        const times = [];
-        for (let i = 0; i < 41; i++) {
-            const began = performance.now();
+    """Of the processor, for one of many drawings with another frame each."""
+    count = 40
+    return inspector.cpu_ms("""(() => {
+        for (let i = 0; i < %d; i++) {
             listSelect(list.view.at(-1 - i));
             drawers.forEach((drawer) => drawer());
             document.body.getBoundingClientRect();
-            times.push(performance.now() - began);
         }
         listSelect(null);
         listFollow(true);
-        return times.sort((a, b) => a - b)[20];
-    })()""")
+    })()""" % count) / count
 
 
 def test_what_is_kept_is_bounded_in_frames_and_in_bytes(inspector):
@@ -348,14 +368,62 @@ def test_what_is_kept_is_bounded_in_frames_and_in_bytes(inspector):
     assert "older dropped" in inspector.text("shown")
     assert inspector.evaluate("document.querySelectorAll('#types button').length") <= 45
     assert inspector.rows()[-1][5] == "24999"
-    inspector.evaluate("""for (let i = 0; i < 60; i++) {
-        const bytes = new Uint8Array(2 * 1024 * 1024);
-        bytes.set([0, 0, 0, 1, 0, 0, 0, 2, 0x89, 0x50, 0x4e, 0x47]);
-        linkOnBinary(bytes.buffer);
-    }""")
+    inspector.evaluate("for (let i = 0; i < 60; i++) linkOnBinary(new ArrayBuffer(2 * 1024 * 1024))")
     kept = inspector.evaluate("store.frames.reduce((sum, f) => sum + f.bytes, 0)")
     assert kept == inspector.evaluate("store.bytes") and kept <= 64 * 1024 * 1024
-    assert inspector.evaluate("run.pictures.reduce((sum, p) => sum + p.image.bytes.length, 0)") <= 32 * 1024 * 1024
+
+
+REACHABLE = """((of) => {
+    const seen = new Set(), todo = [of], sum = { bytes: 0, characters: 0 };
+    const add = (value) => value !== null && typeof value === 'object' && !seen.has(value) && seen.add(value) && todo.push(value);
+    while (todo.length > 0) {
+        const value = todo.pop();
+        if (typeof value === 'string') {
+            sum.characters += value.length;
+        } else if (value instanceof ArrayBuffer) {
+            sum.bytes += value.byteLength;
+        } else {
+            const parts = ArrayBuffer.isView(value) ? [value.buffer] :
+                value instanceof Map ? [...value].flat() : Object.values(value);
+            parts.forEach((part) => typeof part === 'string' ? todo.push(part) : add(part));
+        }
+    }
+    return sum;
+})"""
+
+
+def test_runs_keep_few_pictures_in_whole_and_long_texts_in_part(inspector):
+    inspector.evaluate("""for (let r = 0; r < 25; r++) {
+        const tell = (type, data) => linkOnText(JSON.stringify({ type, data: { prompt_id: `p${r}`, ...data } }));
+        const long = `${r}${"x".repeat(300000)}`;
+        tell("execution_start", {});
+        for (let i = 0; i < 12; i++) {
+            tell("executing", { node: `${i}`, display_node: long });
+            const bytes = new Uint8Array(1024 * 1024);
+            bytes.set(i % 2 ? [0, 0, 0, 1, 0, 0, 0, 2, 0x89, 0x50, 0x4e, 0x47] : [0, 0, 0, 1, 0, 0, 0, 1, 0xff, 0xd8, 0xff]);
+            linkOnBinary(bytes.buffer);
+        }
+        tell("executing", { node: long });
+        tell("executed", { node: long, output: { [long]: [long, { filename: "a", more: long }] } });
+        tell("execution_error", { node_id: "1", exception_message: long, traceback: [long], current_inputs: long });
+    }""")
+    inspector.drawn()
+    kept = inspector.evaluate(f"{REACHABLE}(run.all)")
+    assert 30 * 1024 * 1024 <= kept["bytes"] <= 32 * 1024 * 1024, kept
+    assert kept["characters"] <= 20 * 150000, kept
+    assert inspector.evaluate(f"{REACHABLE}(run).bytes") == kept["bytes"], "and none of runs that are forgotten"
+    assert inspector.evaluate("document.querySelectorAll('#results img').length") == 6
+    inspector.click("#runs li:last-child button")
+    inspector.wait("document.querySelector('#results').innerText.includes('over the socket')")
+    assert inspector.evaluate("document.querySelectorAll('#results img').length") == 0, "of an old run only the names"
+
+
+def test_text_of_any_length_is_shown_in_part_and_what_is_no_json_as_it_came(inspector):
+    inspector.evaluate("""linkOnText(`{"type":"long","data":"${"a".repeat(20000000)}"}`), listSelect(store.frames.at(-1))""")
+    shown = inspector.evaluate("document.getElementById('content').textContent")
+    assert len(shown) < 500000 and shown.endswith("more characters: Copy has all"), (len(shown), shown[-50:])
+    inspector.evaluate("linkOnText('not  {json'), listSelect(store.frames.at(-1))")
+    assert inspector.evaluate("document.getElementById('content').textContent") == "not  {json"
 
 
 # ---- what comes is only shown
@@ -413,6 +481,8 @@ def test_data_of_any_shape_leaves_it_working(inspector):
     }""" % (json.dumps(payloads), look))
     inspector.evaluate("linkOnText('{\"type\":\"execution_start\",\"data\":{\"prompt_id\":\"after all\"}}')")
     inspector.wait_text("prompt", "after all").wait_text("outcome", "running")
+    kinds = inspector.evaluate("['toString', '__proto__', 'assets.x', 'progress'].map((type) => listKind({ type, content: '' }))")
+    assert kinds == ["unknown", "unknown", "", ""], kinds
 
 
 def test_every_recording_is_shown_without_a_complaint(inspector, redis_server):
@@ -477,36 +547,35 @@ def test_another_client_id_is_connected_from_the_form_and_shows_nothing_of_the_o
 
 def audit(inspector):
     """What axe finds wrong, each with the elements."""
-    with open(AXE, encoding="utf-8") as f:
-        inspector.evaluate(f.read() + ";0")
     return inspector.evaluate("""axe.run(document, { resultTypes: ['violations'] }).then((r) =>
         r.violations.map((v) => [v.id, v.help, ...v.nodes.map((n) => [n.html.slice(0, 99), ...n.any.map((a) => a.message)])]))""")
 
 
-@pytest.mark.parametrize("scheme, size", [("light", (1360, 850)), ("dark", (1360, 850)), ("dark", (390, 800))],
-                         ids=["light", "dark", "narrow"])
-def test_axe_finds_nothing_in_either_scheme_and_width(scheme, size, inspect, redis_server, publisher):
-    inspector = inspect(size=size).wait_connected()
-    inspector.page.call("emulateMedia", {"colorScheme": scheme, "reducedMotion": "reduce"})
+def test_axe_finds_nothing_in_either_scheme_and_width(inspector, redis_server, publisher):
     play(redis_server)
     send(publisher, "made.up", {})
     play(redis_server, "d_error")
     inspector.wait_text("outcome", "failed")
     inspector.evaluate("listSelect(store.frames.find((f) => f.type === '4 preview+meta'))")
-    inspector.drawn()
-    assert audit(inspector) == []
-    background = inspector.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (sum(map(int, background[4:-1].split(","))) < 200) == (scheme == "dark"), background
+    with open(AXE, encoding="utf-8") as f:
+        inspector.evaluate(f.read() + ";0")
+    for scheme, width in [("light", 1360), ("dark", 1360), ("dark", 390)]:
+        inspector.page.call("emulateMedia", {"colorScheme": scheme, "reducedMotion": "reduce"})
+        inspector.page.call("setViewportSize", {"width": width, "height": 850})
+        inspector.drawn()
+        assert audit(inspector) == [], (scheme, width)
+        background = inspector.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, background[4:-1].split(","))) < 200) == (scheme == "dark"), background
 
 
-@pytest.mark.parametrize("width", [320, 768, 1024])
-def test_narrow_window_never_scrolls_sideways(width, inspect, redis_server):
-    inspector = inspect(size=(width, 700)).wait_connected()
+def test_narrow_window_never_scrolls_sideways(inspector, redis_server):
     play(redis_server, "d_error")
     inspector.wait_text("outcome", "failed")
     inspector.evaluate("listSelect(list.view[3])")
-    inspector.drawn()
-    assert inspector.evaluate("document.documentElement.scrollWidth") <= width
+    for width in (320, 768, 1024):
+        inspector.page.call("setViewportSize", {"width": width, "height": 700})
+        inspector.drawn()
+        assert inspector.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_everything_can_be_done_with_the_keyboard(inspect, redis_server):
@@ -532,6 +601,10 @@ def test_everything_can_be_done_with_the_keyboard(inspect, redis_server):
     assert selected(inspector)[0] == inspector.rows()[-1][0]
     inspector.press("PageUp", "Enter")
     assert inspector.evaluate("document.activeElement.id") == "detail-title"
+    inspector.evaluate("void (document.getElementById('previous').focus())")
+    while inspector.evaluate("document.activeElement.id") == "previous":
+        inspector.press("Enter")
+    assert inspector.evaluate("document.activeElement.id") == "detail-title", "there is none before"
     inspector.press("Escape")
     assert inspector.evaluate("document.activeElement.id") == "list"
     inspector.press("Escape")

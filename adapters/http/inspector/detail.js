@@ -1,7 +1,7 @@
 "use strict";
 // One frame, whole: JSON in lines with every digit as it came, a picture, bytes.
 
-const TOKENS_SHOWN = 20000, BYTES_SHOWN = 1024;
+const TOKENS_SHOWN = 20000, CHARACTERS_SHOWN = 400000, BYTES_SHOWN = 1024;
 
 let pictureUrl = null;
 
@@ -17,11 +17,18 @@ function detailShow(frame) {
   if (binary) {
     $("content").replaceChildren(detailBinary(binary), detailHex(frame.content));
   } else {
-    $("content").replaceChildren(detailJson(frame.way === "mark" ? JSON.stringify(frame.facts ?? {}) : frame.content, true));
+    $("content").replaceChildren(frame.way === "mark" ? detailJson(JSON.stringify(frame.facts)) : detailText(frame));
   }
   $("content").scrollTop = 0;
   $("previous").disabled = !detailSame(-1);
   $("next").disabled = !detailSame(1);
+  if (document.activeElement.disabled) { // it would hear no key
+    $("detail-title").focus();
+  }
+}
+
+function detailText({ type, content }) {
+  return type === "not JSON" ? clip(content, CHARACTERS_SHOWN) : detailJson(content);
 }
 
 function detailHide() {
@@ -80,12 +87,14 @@ function detailHex(buffer) {
 
 // Indented by its tokens and not by its values: a seed above 2^53 stays what it is. Strings with line breaks keep them in sight.
 function detailJson(text) {
-  const parts = document.createDocumentFragment(), token = /"(?:[^"\\]|\\[^])*"|[{}[\],:]|[^\s{}[\],:"]+|"/g;
+  const parts = document.createDocumentFragment(), token = /"(?:[^"\\]|\\[^])*(?:"|\\?$)|[{}[\],:]|[^\s{}[\],:"]+/g;
+  const most = text.slice(0, CHARACTERS_SHOWN);
+  const left = (at) => element("span", "dim", `\n… ${text.length - at} more characters: Copy has all`);
   let indent = 0, shown = 0, match, previous = "";
-  while ((match = token.exec(text)) !== null) {
+  while ((match = token.exec(most)) !== null) {
     if (++shown > TOKENS_SHOWN) {
-      parts.append(element("span", "dim", `\n… ${text.length - match.index} more characters: Copy has all`));
-      break;
+      parts.append(left(match.index));
+      return parts;
     }
     const [t] = match, line = () => `\n${"  ".repeat(Math.min(indent, 40))}`;
     if (t === "}" || t === "]") {
@@ -99,6 +108,9 @@ function detailJson(text) {
       indent += t === "{" || t === "[" ? 1 : 0;
     }
     previous = t;
+  }
+  if (most.length < text.length) {
+    parts.append(left(most.length));
   }
   return parts;
 }

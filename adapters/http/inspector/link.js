@@ -18,8 +18,7 @@ const link = {
   hasFlag: false, // as told on this socket
   flagsSent: null,
   flagsReceived: null,
-  before: new Set(), // the texts of the newest frames before the cut
-  facts: new Map(),
+  before: new Set(), // the texts of the newest frames before the cut, until REPEATS_MS after it
 };
 
 function linkAddress() {
@@ -37,6 +36,7 @@ function linkStart() {
 // Nothing that the old socket still says is heard.
 function linkStop() {
   clearTimeout(link.timer);
+  link.before.clear();
   const { socket } = link;
   link.socket = null;
   if (socket) {
@@ -77,7 +77,7 @@ function linkOpen() {
 }
 
 function linkOnOpen() {
-  const now = performance.now(), away = link.lostAt === null ? null : now - link.lostAt;
+  const now = performance.now(), away = link.lostAt === null ? null : now - link.lostAt, { before } = link;
   link.opens++;
   Object.assign(link, { openedAt: now, lostAt: null, isFirst: true, flagsReceived: null, hasFlag: settings.flag });
   const tries = `${link.tries} ${link.tries === 1 ? "try" : "tries"}`;
@@ -87,6 +87,7 @@ function linkOnOpen() {
   link.flagsSent = JSON.stringify({ type: "feature_flags", data: { supports_preview_metadata: settings.flag } });
   link.socket.send(link.flagsSent);
   storeAdd("out", "feature_flags", link.flagsSent, wireSnippet(link.flagsSent), []);
+  setTimeout(() => before.clear(), REPEATS_MS);
   panelHint("");
   linkState("open");
 }
@@ -95,14 +96,14 @@ function linkOnText(text) {
   const event = wireText(text);
   const frame = storeAdd("in", event.type, text, event.data === undefined ? text : linkSummary(text, event), event.notes);
   if (event.type === "feature_flags") {
-    link.flagsReceived = JSON.stringify(event.data);
+    link.flagsReceived = clip(asText(event.data), 1000);
   }
   if (link.isFirst) {
-    linkFirst(event);
+    linkFirst(frame, event);
   }
   runApply(frame, event);
   link.isFirst = false;
-  if (link.before.has(text) && performance.now() - link.openedAt < REPEATS_MS) {
+  if (link.before.has(text)) {
     frame.notes.push("it came before the cut too");
   }
 }
@@ -116,16 +117,23 @@ function linkSummary(text, event) {
 }
 
 // The relay's first word is a status with the session's id: the one it was given, or one that it has made.
-function linkFirst({ type, data }) {
+function linkFirst({ notes }, { type, data }) {
   link.firstAfter = performance.now() - link.openedAt;
-  if (type === "status" && typeof data?.sid === "string" && settings.sid === "") {
-    settingsTake({ ...settings, sid: data.sid });
+  if (type !== "status" || typeof data?.sid !== "string") {
+    notes.push("the first frame of a socket is a status with its client id: this is none");
+  } else if (settings.sid === "") {
+    settingsTake({ sid: data.sid });
+  } else if (data.sid !== settings.sid) {
+    notes.push("another client id than the one that was asked for: clients take it");
   }
 }
 
 function linkOnBinary(buffer) {
   const binary = wireBinary(buffer);
   const frame = storeAdd("in", binary.type, buffer, wireBinarySummary(binary), binary.notes);
+  if (link.isFirst) {
+    linkFirst(frame, binary);
+  }
   link.isFirst = false;
   try {
     runApplyBinary(frame, binary);

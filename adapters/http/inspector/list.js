@@ -2,6 +2,8 @@
 // The list of frames: only the rows in sight are elements. `view` is what the filter lets through.
 
 const ROW = 22, OVERSCAN = 6, TYPES_SHOWN = 40;
+const KINDS = new Map(Object.entries({ execution_error: "bad", execution_interrupted: "warn", execution_success: "good", executed: "good",
+  execution_start: "run", executing: "run", execution_cached: "run" }));
 
 const list = {
   view: [],
@@ -13,6 +15,7 @@ const list = {
   selected: null, // a frame
   follows: true,
   pausedAt: null, // the number of the newest frame then
+  pausedTime: null,
   rows: [],
   chips: new Map(),
 };
@@ -158,8 +161,7 @@ function listKind({ way, type, content }) {
   if (typeof content !== "string") {
     return /^[134] /.test(type) ? "binary" : "unknown";
   }
-  return { execution_error: "bad", execution_interrupted: "warn", execution_success: "good", executed: "good", execution_start: "run",
-    executing: "run", execution_cached: "run" }[type] ?? (KNOWN_TYPES.has(type) ? "" : "unknown");
+  return KINDS.get(type) ?? (KNOWN_TYPES.has(type) || type.startsWith("assets.") ? "" : "unknown");
 }
 
 // ---- what stands above the rows
@@ -175,7 +177,11 @@ function listCounts() {
       () => list.types.has(type) ? list.types.delete(type) : list.types.add(type));
   }
   for (const [name, chip] of list.chips) {
-    if (name !== "! noted" && !store.types.has(name) && !list.types.has(name)) {
+    if (name === "! noted" || store.types.has(name)) {
+      continue;
+    }
+    setText(chip.lastChild, "0");
+    if (!list.types.has(name)) {
       chip.remove();
       list.chips.delete(name);
     }
@@ -230,14 +236,15 @@ function listFollow(follows) {
 
 function listPause(isPaused) {
   list.pausedAt = isPaused ? store.count : null;
-  list.pausedTime = performance.now();
+  list.pausedTime = isPaused ? performance.now() : null;
   $("pause").setAttribute("aria-pressed", isPaused);
   draw();
 }
 
 function listMove(by) {
-  const at = listIndex(list.selected), last = list.view.length - 1;
-  const to = at < 0 ? by < 0 ? last : Math.min(last, Math.floor($("list").scrollTop / ROW)) : Math.min(last, Math.max(0, at + by));
+  const at = listIndex(list.selected), last = list.view.length - 1, isFar = Math.abs(by) === Infinity;
+  const from = at >= 0 || isFar ? Math.max(0, at) + by : by < 0 ? last : Math.floor($("list").scrollTop / ROW);
+  const to = Math.min(last, Math.max(0, from));
   if (to >= 0) {
     listSelect(list.view[to], to);
   }
@@ -251,7 +258,6 @@ function listOnKey(e) {
   }
   if (Object.hasOwn(moves, e.key)) {
     e.preventDefault();
-    list.selected ??= Math.abs(moves[e.key]) === Infinity ? list.view.at(-1) ?? null : null;
     listMove(moves[e.key]);
   } else if (e.key === "Enter" && list.selected) {
     $("detail-title").focus();

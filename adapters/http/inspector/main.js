@@ -17,13 +17,13 @@ function settingsFromAddress() {
   return { relay: last("relay") || settingsDefaultRelay(), sid: last("sid") ?? "", comfyui: last("comfyui") ?? "", flag: last("flag") !== "0" };
 }
 
-// The fields, and the address, so that a reload and a bookmark come back to the same.
+// Some of them, to their fields (in others something may stand that is not taken yet), and to the address, so that a reload and
+// a bookmark come back to the same.
 function settingsTake(taken) {
   Object.assign(settings, taken);
-  $("relay").value = settings.relay;
-  $("sid").value = settings.sid;
-  $("comfyui").value = settings.comfyui;
-  $("flag").checked = settings.flag;
+  for (const [name, value] of Object.entries(taken)) {
+    $(name)[name === "flag" ? "checked" : "value"] = value;
+  }
   const hash = Object.entries({ sid: settings.sid, relay: settings.relay === settingsDefaultRelay() ? "" : settings.relay,
     comfyui: settings.comfyui, flag: settings.flag ? "" : "0" }).filter(([, value]) => value !== "")
     .map(([name, value]) => `${name}=${asUrlPart(value)}`).join("&");
@@ -60,14 +60,14 @@ function settingsOnSubmit(e) {
 
 // A socket tells its flags once, so a changed one needs a new socket. Images need none.
 function settingsOnFlag() {
-  settingsTake({ ...settings, flag: $("flag").checked });
+  settingsTake({ flag: $("flag").checked });
   if (link.state !== "off") {
     linkStart();
   }
 }
 
 function settingsOnImages() {
-  settingsTake({ ...settings, comfyui: $("comfyui").value.trim() });
+  settingsTake({ comfyui: $("comfyui").value.trim() });
   panelChange(runShown());
   panelAsk();
 }

@@ -37,7 +37,10 @@ function clockText(ms) {
 const asText = (value) => typeof value === "string" ? value : JSON.stringify(value) ?? "";
 const asNumber = (value) => Number.isFinite(value) ? value : null;
 const asUrlPart = (text) => encodeURIComponent(text.toWellFormed ? text.toWellFormed() : text);
-const clip = (text, length) => text.length > length ? `${text.slice(0, length)}…` : text;
+const asId = (value) => clip(asText(value), 200);
+
+// Through JSON, since what slice() gives keeps the whole text in memory.
+const clip = (text, length) => text.length > length ? `${JSON.parse(JSON.stringify(text.slice(0, length)))}…` : text;
 
 // Time since the page began, and what the clock said then: differences stay right when the clock is set.
 const pageBegan = Date.now() - performance.now();

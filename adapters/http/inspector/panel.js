@@ -6,7 +6,7 @@ const OUTCOMES = { running: "running", success: "done", ended: "ended", error: "
 const STATES = { off: "Not connected", connecting: "Connecting", open: "Connected", lost: "Connection lost, trying again",
   refused: "Not reached, trying again" };
 
-const panel = { run: null, rows: new Map(), results: 0, figures: new Map(), error: null, runs: "", isAsked: false };
+const panel = { run: null, rows: new Map(), results: 0, pictures: [], figures: new Map(), error: null, runs: "", isAsked: false };
 
 function panelHint(text) {
   setText($("hint"), text);
@@ -47,6 +47,7 @@ function panelChange(r) {
   panel.rows.clear();
   panel.figures.clear();
   panel.results = -1;
+  panel.pictures = [];
   panel.error = null;
   $("nodes").replaceChildren();
   $("previews").replaceChildren();
@@ -108,16 +109,16 @@ function panelRun(r) {
   document.title = `${OUTCOMES[r.outcome]} · comfy-relay inspector`;
 }
 
-function panelError(r) {
-  if (r.error === panel.error) {
+function panelError({ error }) {
+  $("error-frame").hidden = !error || !storeFind(error.frame);
+  if (error === panel.error) {
     return;
   }
-  panel.error = r.error;
-  const e = r.error, text = asText;
-  setText($("error-title"), `${text(e.exception_type)} in node ${text(e.node_id)} (${text(e.node_type)})`);
-  setText($("error-message"), clip(text(e.exception_message), 10000));
-  setText($("traceback"), clip(Array.isArray(e.traceback) ? e.traceback.map(text).join("") : text(e.traceback), 100000));
-  $("traceback").hidden = $("traceback").textContent === "";
+  panel.error = error;
+  setText($("error-title"), error.title);
+  setText($("error-message"), error.message);
+  setText($("traceback"), error.traceback);
+  $("traceback").hidden = error.traceback === "";
   $("error").hidden = false;
 }
 
@@ -186,7 +187,7 @@ function panelPreviews(r) {
   for (const preview of r.previews.values()) {
     if (preview.isNew || !panel.figures.has(preview.node)) { // the latter in a run that is shown again
       preview.isNew = false;
-      panelPreview(panelFigure(preview.node), preview);
+      preview.picture.bytes && panelPreview(panelFigure(preview.node), preview);
     }
   }
   for (const [node, figure] of panel.figures) {
@@ -209,10 +210,10 @@ function panelFigure(node) {
   return figure;
 }
 
-function panelPreview({ img, caption }, { node, image, count }) {
-  const told = () => setText(caption, `node ${clip(node, 40)}, no. ${count}, ` +
-    `${img.naturalWidth} × ${img.naturalHeight}, ${sizeText(image.bytes.length)}`);
-  panelShow(img, image, told);
+function panelPreview({ img, caption }, { node, picture, count }) {
+  const size = sizeText(picture.bytes.length);
+  panelShow(img, picture, () =>
+    setText(caption, `node ${clip(node, 40)}, no. ${count}, ${img.naturalWidth} × ${img.naturalHeight}, ${size}`));
 }
 
 // Its bytes need no address any more once the picture is there, or a newer one takes its place.
@@ -227,6 +228,9 @@ function panelShow(img, image, onShown = () => {}) {
 }
 
 function panelResults(r) {
+  while (panel.pictures.length > 0 && panel.pictures[0].picture.bytes === null) { // shown, they take memory too
+    panel.pictures.shift().img.remove();
+  }
   if (panel.results === r.results.length) {
     return;
   }
@@ -238,23 +242,31 @@ function panelResults(r) {
   setText($("results-hint"), hasFiles && !settings.comfyui ? "enter ComfyUI's address above to see the images" : "");
 }
 
-function panelResult({ node, kind, file, text, image, frame }) {
+function panelResult({ node, kind, file, text, picture, frame }) {
   const caption = element("span", "muted", `node ${clip(node, 40)}, ${clip(kind, 40)}`);
   if (file) {
     return panelFile(file, caption);
   }
   if (kind === "picture") {
-    const img = element("img");
-    img.alt = `Picture of node ${clip(node, 40)}`;
-    image && panelShow(img, image);
-    caption.append(` over the socket, frame ${frame.number}`);
-    return element("li", "", img, caption);
+    caption.append(` over the socket, frame ${frame}`);
+    return element("li", "", ...panelPicture(picture, node), caption);
   }
   return element("li", "text", element("code", "", text), caption);
 }
 
+function panelPicture(picture, node) {
+  if (picture.bytes === null) {
+    return [];
+  }
+  const img = element("img");
+  img.alt = `Picture of node ${clip(node, 40)}`;
+  panelShow(img, picture);
+  panel.pictures.push({ picture, img });
+  return [img];
+}
+
 function panelFile(file, caption) {
-  const name = [file.type, file.subfolder, file.filename].filter((part) => typeof part === "string" && part !== "").join("/");
+  const name = [file.type, file.subfolder, file.filename].filter((part) => part !== "").join("/");
   const item = element("li", "", element("code", "", clip(name, 200)), caption), url = panelFileUrl(file);
   if (url) {
     const img = element("img"), open = element("a", "", img);
@@ -273,8 +285,7 @@ function panelFileUrl(file) {
   if (!/^https?:\/\/\S+$/i.test(settings.comfyui)) {
     return null;
   }
-  const query = new URLSearchParams({ filename: file.filename, subfolder: file.subfolder ?? "", type: file.type ?? "output" });
-  return `${settings.comfyui.replace(/\/+$/, "")}/view?${query}`;
+  return `${settings.comfyui.replace(/\/+$/, "")}/view?${new URLSearchParams(file)}`;
 }
 
 function panelRuns() {
@@ -285,10 +296,12 @@ function panelRuns() {
     return;
   }
   panel.runs = key;
+  const focused = document.activeElement.closest("#runs button")?.value;
   $("runs").replaceChildren(...runs.map((r) => {
     const badge = element("span", "badge", OUTCOMES[r.outcome]), choose = element("button", "line", badge,
       element("code", "", clip(r.id, 40)), element("span", "muted", r.ended ? durationText(r.ended - r.began) : ""));
     badge.dataset.outcome = r.outcome;
+    choose.value = r.id;
     choose.setAttribute("aria-pressed", r === shown);
     choose.addEventListener("click", () => {
       run.chosen = r === run.newest ? null : r;
@@ -296,6 +309,7 @@ function panelRuns() {
     });
     return element("li", "", choose);
   }));
+  [...$("runs").querySelectorAll("button")].find(({ value }) => value === focused)?.focus();
 }
 
 // ---- every half second
@@ -317,5 +331,5 @@ function panelStart() {
   $("error-copy").addEventListener("click", () =>
     copyText(["error-title", "error-message", "traceback"].map((id) => $(id).textContent).join("\n")));
   $("example-copy").addEventListener("click", () => copyText(panelExample()));
-  $("error-frame").addEventListener("click", () => listSelect(panel.error.frame));
+  $("error-frame").addEventListener("click", () => listSelect(storeFind(panel.error.frame)));
 }

@@ -1,14 +1,14 @@
 "use strict";
 // What the frames tell of prompts: their nodes, previews, results and ends. And what does not fit together.
 
-const KEPT_RUNS = 20, KEPT_NODES = 2000, KEPT_RESULTS = 200, KEPT_PREVIEWS = 6, KEPT_PICTURES = 32, KEPT_PICTURE_BYTES = 32 * 1024 * 1024;
+const KEPT_RUNS = 20, KEPT_NODES = 2000, KEPT_RESULTS = 200, KEPT_PREVIEWS = 6, KEPT_PICTURE_BYTES = 32 * 1024 * 1024;
 
 const run = {
   queue: "",
   all: new Map(), // prompt id -> its state, oldest first
   newest: null,
   chosen: null, // by the person; else the newest is shown
-  pictures: [], // pictures among the results that came over the socket, oldest first
+  pictures: [], // of previews and results, oldest first; one that leaves here has no bytes any more
 };
 
 function runClear() {
@@ -22,7 +22,7 @@ function runStart(id) {
   let r = run.all.get(id);
   if (!r) {
     r = { id, outcome: "running", began: performance.now(), ended: null, isWhole: false, nodes: new Map(), executing: null, cached: 0,
-      hasStates: false, error: null, blocked: 0, results: [], previews: new Map(), isOver: false };
+      hasStates: false, error: null, results: [], previews: new Map(), isOver: false };
     run.all.set(id, r);
     runForgetOldest();
   }
@@ -35,6 +35,7 @@ function runForgetOldest() {
     const [id, oldest] = run.all.entries().next().value;
     run.all.delete(id);
     run.chosen = run.chosen === oldest ? null : run.chosen;
+    run.pictures = run.pictures.filter((picture) => picture.of !== oldest);
   }
 }
 
@@ -43,17 +44,18 @@ function runOf(id, notes) {
   if (id === undefined || id === null) { // as after a reconnect to ComfyUI's own server
     return run.newest ?? runStart("unknown");
   }
-  const known = run.all.get(asText(id));
+  const known = run.all.get(asId(id));
   if (!known) {
     notes.push("its prompt was not seen to start");
   } else if (known.isOver) {
     notes.push("its prompt is over");
     return known;
   }
-  return runStart(asText(id));
+  return runStart(asId(id));
 }
 
-function runNode(r, id) {
+function runNode(r, told) {
+  const id = asId(told);
   let node = r.nodes.get(id);
   if (!node && r.nodes.size < KEPT_NODES) {
     node = { id, state: "pending", value: null, max: null, began: null, ended: null, text: "", display: "" };
@@ -85,22 +87,20 @@ function runFinish(r, outcome) {
 }
 
 const effects = {
-  status(d, notes, frame) {
-    run.queue = asText(d.status?.exec_info?.queue_remaining ?? run.queue);
+  status(d, notes) {
+    run.queue = clip(asText(d.status?.exec_info?.queue_remaining ?? run.queue), 20);
     if (d.sid !== undefined && !link.isFirst) {
       notes.push("a status with a sid that is not the first frame: clients take that identity");
     }
   },
   execution_start(d) {
-    const r = runStart(asText(d.prompt_id));
-    r.isWhole = true;
-    r.timestamp = d.timestamp;
+    runStart(asId(d.prompt_id)).isWhole = true;
   },
   execution_cached(d, notes) {
     const r = runOf(d.prompt_id, notes);
     r.cached = d.nodes?.length ?? 0;
     for (const id of d.nodes ?? []) {
-      runNodeState(runNode(r, asText(id)), "cached");
+      runNodeState(runNode(r, id), "cached");
     }
   },
   executing(d, notes) {
@@ -116,18 +116,18 @@ const effects = {
     if (!r.hasStates && r.executing !== null) {
       runNodeState(runNode(r, r.executing), "finished");
     }
-    r.executing = asText(d.node);
+    r.executing = asId(d.node);
     const node = runNode(r, r.executing);
-    node.display = asText(d.display_node ?? node.display);
+    node.display = asId(d.display_node ?? node.display);
     if (node.state !== "finished") {
       runNodeState(node, "running");
     }
   },
   progress(d, notes) {
-    const node = runNode(runOf(d.prompt_id, notes), asText(d.node));
+    const node = runNode(runOf(d.prompt_id, notes), d.node);
     if (d.value > d.max) {
       notes.push("value is above max");
-    } else if (node.max === d.max && d.value < node.value) {
+    } else if (node.max === d.max && d.value < node.value && node.value < node.max) { // at its end it may begin again
       notes.push("value goes back");
     }
     Object.assign(node, { value: asNumber(d.value), max: asNumber(d.max) });
@@ -137,13 +137,13 @@ const effects = {
     r.hasStates = true;
     for (const [id, state] of Object.entries(d.nodes ?? {})) {
       const node = runNode(r, id);
-      Object.assign(node, { value: asNumber(state.value), max: asNumber(state.max), display: asText(state.display_node_id ?? node.display) });
-      runNodeState(node, asText(state.state ?? node.state));
+      Object.assign(node, { value: asNumber(state.value), max: asNumber(state.max), display: asId(state.display_node_id ?? node.display) });
+      runNodeState(node, clip(asText(state.state ?? node.state), 40));
     }
   },
   executed(d, notes) {
     const r = runOf(d.prompt_id, notes);
-    const node = runNode(r, asText(d.node));
+    const node = runNode(r, d.node);
     if (node.state === "pending") {
       runNodeState(node, "cached");
     }
@@ -154,17 +154,20 @@ const effects = {
   },
   execution_error(d, notes, frame) {
     const r = runOf(d.prompt_id, notes);
-    r.error = { ...d, current_inputs: null, current_outputs: null, frame };
+    r.error = { title: `${asId(d.exception_type)} in node ${asId(d.node_id)} (${asId(d.node_type)})`, frame: frame.number,
+      message: clip(asText(d.exception_message), 10000),
+      traceback: clip(Array.isArray(d.traceback) ? d.traceback.map(asText).join("") : asText(d.traceback), 100000) };
     if (d.exception_type === "ExecutionBlocked") {
-      r.blocked++;
-      runNodeState(runNode(r, asText(d.node_id)), "blocked");
+      runNodeState(runNode(r, d.node_id), "blocked");
       return;
     }
-    runNodeState(runNode(r, asText(d.node_id)), "error");
+    runNodeState(runNode(r, d.node_id), "error");
     runFinish(r, "error");
   },
   execution_interrupted(d, notes) {
-    runFinish(runOf(d.prompt_id, notes), "interrupted");
+    if (run.all.has(asId(d.prompt_id))) { // everybody is told when the prompt has no client
+      runFinish(runOf(d.prompt_id, notes), "interrupted");
+    }
   },
 };
 
@@ -173,10 +176,15 @@ function runResults(r, { node, output }) {
   for (const [kind, values] of Object.entries(output ?? {})) {
     for (const value of Array.isArray(values) ? values : [values]) {
       const isFile = value !== null && typeof value === "object" && typeof value.filename === "string";
-      const text = isFile ? null : clip(asText(value), 2000);
-      add({ key: `${asText(node)} ${kind} ${isFile ? JSON.stringify(value) : text}`, node: asText(node), kind, file: isFile ? value : null, text });
+      const text = isFile ? null : clip(asText(value), 2000), file = isFile ? runFile(value) : null;
+      add({ key: JSON.stringify([asId(node), asId(kind), file, text]), node: asId(node), kind: asId(kind), file, text });
     }
   }
+}
+
+function runFile({ filename, subfolder, type }) {
+  const part = (value) => clip(asText(value), 4096); // no path is longer
+  return { filename: part(filename), subfolder: part(subfolder ?? ""), type: part(type ?? "output") };
 }
 
 function runApply(frame, { type, data }) {
@@ -197,34 +205,43 @@ function runApplyBinary(frame, binary) {
     const node = runNode(runOf(undefined, frame.notes), binary.node);
     node.text = clip(binary.text, 2000);
   } else if (binary.image) {
-    const r = runOf(binary.prompt, frame.notes), node = binary.node ?? r.executing ?? "?";
-    runPreview(r, node, binary);
-    if (binary.image.mime === "image/png") { // SaveImageWebsocket and its like
-      runPicture(r, node, frame, binary.image);
+    const r = runOf(binary.prompt, frame.notes), node = asId(binary.node ?? r.executing ?? "?");
+    const picture = { ...binary.image, of: r, isResult: binary.image.mime === "image/png" && r.results.length < KEPT_RESULTS };
+    if (picture.isResult) { // SaveImageWebsocket and its like
+      r.results.push({ node, kind: "picture", frame: frame.number, picture });
     }
+    runPreview(r, node, picture);
+    runKeep(picture);
   }
   if (binary.code === 1 && link.hasFlag) {
     frame.notes.push("a preview without metadata, although it was asked for: its publisher framed it itself, or knows no node");
   }
 }
 
-function runPreview(r, node, { image }) {
+function runPreview(r, node, picture) {
   const count = (r.previews.get(node)?.count ?? 0) + 1;
-  r.previews.delete(node);
-  r.previews.set(node, { node, image, count, isNew: true });
+  runReplace(r, node);
+  r.previews.set(node, { node, picture, count, isNew: true });
   if (r.previews.size > KEPT_PREVIEWS) {
-    r.previews.delete(r.previews.keys().next().value);
+    runReplace(r, r.previews.keys().next().value);
   }
 }
 
-function runPicture(r, node, frame, image) {
-  const result = { key: `frame ${frame.number}`, node, kind: "picture", frame, image };
-  if (r.results.length < KEPT_RESULTS) {
-    r.results.push(result);
-    run.pictures.push(result);
+function runReplace(r, node) {
+  const old = r.previews.get(node)?.picture;
+  r.previews.delete(node);
+  if (old && !old.isResult) {
+    run.pictures = run.pictures.filter((picture) => picture !== old);
   }
-  const bytes = () => run.pictures.reduce((sum, p) => sum + p.image.bytes.length, 0);
-  while (run.pictures.length > KEPT_PICTURES || run.pictures.length > 1 && bytes() > KEPT_PICTURE_BYTES) {
-    run.pictures.shift().image = null;
+}
+
+// A picture is a part of its whole frame, which stays in memory for it.
+function runKeep(picture) {
+  run.pictures.push(picture);
+  let bytes = run.pictures.reduce((sum, p) => sum + p.bytes.buffer.byteLength, 0);
+  while (run.pictures.length > 1 && bytes > KEPT_PICTURE_BYTES) {
+    const oldest = run.pictures.shift();
+    bytes -= oldest.bytes.buffer.byteLength;
+    oldest.bytes = null;
   }
 }

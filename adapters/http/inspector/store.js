@@ -5,7 +5,7 @@ const KEPT_FRAMES = 20000, KEPT_BYTES = 64 * 1024 * 1024;
 
 const store = {
   frames: [],
-  types: new Map(), // of those that are kept: type -> { count, bytes }
+  types: new Map(), // of those that are kept: type -> { count }
   bytes: 0, // of those that are kept
   count: 0, // of all that ever came
   received: 0, // their bytes
@@ -33,13 +33,17 @@ function storeAdd(way, type, content, summary, notes) {
 }
 
 function storeCount(frame, sign) {
-  const of = store.types.get(frame.type) ?? { count: 0, bytes: 0, way: frame.way };
+  const of = store.types.get(frame.type) ?? { count: 0 };
   of.count += sign;
-  of.bytes += sign * frame.bytes;
   store.types.set(frame.type, of);
   if (of.count === 0) {
     store.types.delete(frame.type);
   }
+}
+
+// The frame of that number, while it is kept.
+function storeFind(number) {
+  return store.frames[number - store.frames[0]?.number] ?? null;
 }
 
 function storeTrim() {
@@ -58,6 +62,7 @@ function storeClear() {
   store.dropped = store.bytes = 0;
   store.frames = [];
   store.types.clear();
+  link.before.clear();
 }
 
 // As JSON lines, in the form of the recordings in tests/golden.

@@ -7,7 +7,7 @@ const KNOWN_TYPES = new Set(["status", "execution_start", "execution_cached", "e
 const CODES = { 1: "preview", 2: "unencoded preview", 3: "text", 4: "preview+meta" };
 const MAGIC = [["image/jpeg", [0xff, 0xd8, 0xff]], ["image/png", [0x89, 0x50, 0x4e, 0x47]], ["image/webp", [0x52, 0x49, 0x46, 0x46]],
   ["image/gif", [0x47, 0x49, 0x46, 0x38]]];
-const utf8 = new TextDecoder(), strictUtf8 = new TextDecoder("utf-8", { fatal: true }), encoder = new TextEncoder();
+const utf8 = new TextDecoder(), encoder = new TextEncoder();
 
 // {type, data, notes} of a text frame; without data when it is no event.
 function wireText(text) {
