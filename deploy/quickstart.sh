@@ -164,9 +164,8 @@ install_all() {
 
 build() {
     echo "Building build/comfy-relay"
-    local log="$DIR/build.log" targets=(comfy-relay)
-    [ -z "$DEMO" ] || targets+=(comfy-publish)
-    if ! { cmake -S "$ROOT" -B "$ROOT/build" && cmake --build "$ROOT/build" -j "$(nproc)" --target "${targets[@]}"; } >"$log" 2>&1; then
+    local log="$DIR/build.log"
+    if ! { cmake -S "$ROOT" -B "$ROOT/build" && cmake --build "$ROOT/build" -j "$(nproc)" --target comfy-relay comfy-publish; } >"$log" 2>&1; then
         tail -n 40 "$log" >&2
         fail "the build failed"
     fi
@@ -236,8 +235,15 @@ say_where() {
     esac
     echo "Redis:       $DIR/redis.sock"
     [ -z "$DEMO" ] || echo "Demo:        a recorded run plays for client id \"$SID\", over and over"
+    echo "To publish:  $(example)"
     echo "Ctrl-C stops all of it."
     echo
+}
+
+example() { # a line for a shell: an event for that client id
+    local sid=${SID//\\/\\\\} event
+    event="{\"type\":\"executing\",\"sid\":\"${sid//\"/\\\"}\",\"data\":{\"node\":\"3\",\"display_node\":\"3\",\"prompt_id\":\"p1\"}}"
+    printf "echo '%s' | %q --redis.url=%q" "${event//\'/\'\\\'\'}" "$ROOT/build/comfy-publish" "redis+unix://$DIR/redis.sock"
 }
 
 main() {

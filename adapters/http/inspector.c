@@ -16,7 +16,7 @@
     "connect-src ws: wss:; img-src blob: data: http: https:; base-uri 'none'; form-action 'none'; " \
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\r\n"          \
     "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"  \
-    "Cross-Origin-Resource-Policy: same-origin\r\n"                                                 \
+    "Cross-Origin-Resource-Policy: same-origin\r\nCross-Origin-Opener-Policy: same-origin\r\n"      \
     "Cache-Control: no-cache\r\n"
 
 /* Without SHA-256 here the browser refuses to run the page. */

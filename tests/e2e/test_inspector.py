@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import subprocess
 
 import msgpack
 import pytest
@@ -12,7 +13,7 @@ from inspector import Inspector
 from PIL import Image
 from recorded import RecordedRun, frames
 from recording import NAMES, golden
-from servers import PUBLISH_LUA, Publisher, Relay, free_port, until
+from servers import PUBLISH, PUBLISH_LUA, Publisher, Relay, free_port, until
 
 AXE = os.path.join(os.environ.get("NODE", ""), "node_modules", "axe-core", "axe.min.js")
 EVIL = "<img src=x onerror=hacked=1><script>hacked=1</script>\"'&\u202e"
@@ -630,3 +631,31 @@ def test_what_changes_is_told_to_a_screen_reader_and_frames_are_not(inspect):
     live = inspector.evaluate("[...document.querySelectorAll('[role=status], [role=alert]')].map((e) => e.id)")
     assert live == ["state", "outcome", "error", "said"]
     assert inspector.evaluate("document.querySelector('#list').closest('[aria-live], [role=status], [role=log]')") is None
+
+
+# ---- what no worker should send
+
+def test_metadata_that_is_no_json_is_shown_as_it_came(inspector):
+    inspector.evaluate("""linkOnBinary(new Uint8Array([0, 0, 0, 4, 0, 0, 0, 8, ...encoder.encode("]}} JSON")]).buffer),
+        listSelect(store.frames.at(-1))""")
+    assert "preview+meta\n]}} JSON\n" in inspector.evaluate("document.getElementById('content').textContent")
+
+
+def test_file_of_an_odd_shape_hides_no_other_result(inspect, redis_server, relay):
+    comfy = ComfyUI(relay, redis_server)
+    try:
+        inspector = inspect(f"sid=demo&comfyui=http://{comfy.host}").wait_connected()
+        inspector.allowed.append(f"http://{comfy.host}/view?")
+        files = [{"filename": "a"}, {"filename": "b", "subfolder": {"toString": 1}, "type": {"toString": 1}}, {"filename": "c"}]
+        send(Publisher(redis_server), "executed", {"prompt_id": "p", "node": "1", "output": {"images": files}})
+        inspector.wait("document.querySelectorAll('#results img').length === 3")
+    finally:
+        comfy.close()
+
+
+def test_example_line_of_the_page_is_seen_in_it(inspector, redis_server):
+    assert inspector.has("example")
+    path = f"{os.path.dirname(PUBLISH)}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", inspector.text("example")], check=True, timeout=20,
+                   env={**os.environ, "PATH": path, "COMFY_RELAY_REDIS_URL": redis_server.url})
+    inspector.wait_text("prompt", "p1").wait_text("outcome", "running")

@@ -96,7 +96,7 @@ def test_inspector_is_one_page_whose_policy_allows_nothing_but_itself(relay):
     assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
     assert policy["connect-src"] == "ws: wss:" and policy["img-src"] == "blob: data: http: https:"
     assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "DENY"
-    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Referrer-Policy"] == "no-referrer" and headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert headers["Cache-Control"] == "no-cache" and headers["Content-Type"] == "text/html; charset=utf-8"
     assert f'data-port="{relay.port}"' in page
     assert not re.search(r"<(script|link|img|iframe)[^>]* (src|href)=(?!\"data:)", page), "it needs no other file"

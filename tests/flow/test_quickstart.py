@@ -188,6 +188,15 @@ def test_sid_is_percent_encoded_in_the_address(quickstart):
     client.drop()
 
 
+def test_line_that_it_prints_publishes_for_its_sid(quickstart):
+    q = quickstart("--no-demo", "--sid=it's a \"b\" \u00e9")
+    client = Client(("127.0.0.1", q.port), "/ws?clientId=it%27s%20a%20%22b%22%20%C3%A9").wait_count(1)
+    line = re.search(r"^To publish: +(.*)$", q.output, re.M)[1]
+    subprocess.run(["sh", "-c", line], check=True, timeout=20)
+    client.wait(lambda: client.find('"prompt_id":"p1"') is not None, "what the line publishes")
+    client.drop()
+
+
 def test_without_operations_address_the_relay_sees_no_odd_request(quickstart):
     q = quickstart("--no-demo", "--ops.listen=")
     Client(("127.0.0.1", q.port), "/ws?clientId=x").wait_count(1).drop()

@@ -69,7 +69,7 @@ function detailBinary(binary) {
     parts.append(`node ${binary.node}\n${clip(binary.text, 100000)}\n`);
   }
   if (binary.metaText !== undefined) {
-    parts.append(detailJson(binary.metaText), "\n");
+    parts.append(binary.meta === undefined ? clip(binary.metaText, CHARACTERS_SHOWN) : detailJson(binary.metaText), "\n");
   }
   return parts;
 }
