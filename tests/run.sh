@@ -11,7 +11,7 @@
 #     fuzz          each fuzz target for 10 s, or SECONDS
 #     static        includes, layout, scripts, units and manifests, warnings of both compilers
 #   and outside of the default run:
-#     kubernetes    deploy/kubernetes/ on a real node (it is built from source the first time)
+#     kubernetes    deploy/kubernetes/ on a real node (built from source the first time, by Go 1.24 or newer)
 #     debian        both commands of the README in a clean Debian 12 and 13
 #     coverage      lines covered by unit and flow
 #

@@ -415,7 +415,8 @@ def test_runs_keep_few_pictures_in_whole_and_long_texts_in_part(inspector):
     assert inspector.evaluate(f"{REACHABLE}(run).bytes") == kept["bytes"], "and none of runs that are forgotten"
     assert inspector.evaluate("document.querySelectorAll('#results img').length") == 6
     inspector.click("#runs li:last-child button")
-    inspector.wait("document.querySelector('#results').innerText.includes('over the socket')")
+    inspector.drawn()
+    assert inspector.evaluate("document.querySelector('#results').innerText.includes('over the socket')")
     assert inspector.evaluate("document.querySelectorAll('#results img').length") == 0, "of an old run only the names"
 
 
