@@ -61,13 +61,14 @@ def test_status_is_not_sent_when_the_sum_is_unchanged(quick, connect, publisher)
 def test_status_is_sent_at_most_once_in_its_interval(redis_server, connect, publisher):
     with Relay(redis_server, status__interval="400ms") as relay:
         client = connect("s", to=relay)
+        begin = time.monotonic()
         for n in range(1, 101):
             share(publisher, "w1", n)
         wait_number(client, 100)
         at = [t for t, m in zip(client.times, client.messages) if is_status(m)][1:]
-    gaps = [b - a for a, b in zip(at, at[1:])]
-    assert all(g >= 0.35 for g in gaps), f"gaps of {gaps} s"
-    assert len(at) <= 3, f"{len(at)} statuses for one burst"
+    # They were sent after the beginning, and the last one before it was received; what is received late tells no more.
+    intervals = (at[-1] - begin) / 0.4
+    assert len(at) - 1 <= intervals, f"{len(at)} statuses in {intervals:.2f} intervals"
 
 
 def test_prompts_end_has_a_status_of_its_own_before_executing_null(quick, connect, publisher):
