@@ -67,7 +67,7 @@ def test_status_is_sent_at_most_once_in_its_interval(redis_server, connect, publ
         wait_number(client, 100)
         at = [t for t, m in zip(client.times, client.messages) if is_status(m)][1:]
     # They were sent after the beginning, and the last one before it was received; what is received late tells no more.
-    intervals = (at[-1] - begin) / 0.4
+    intervals = (at[-1] - begin + 0.01) / 0.4  # the relay's clock has whole milliseconds
     assert len(at) - 1 <= intervals, f"{len(at)} statuses in {intervals:.2f} intervals"
 
 
