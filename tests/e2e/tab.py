@@ -14,7 +14,7 @@ from servers import until
 HERE = os.path.dirname(os.path.abspath(__file__))
 IN_TIME_MS = 100
 ATTEMPTS = 10
-OPENED_OR_CLOSED = re.compile(r'^time=(\S+) level=debug msg="connection (opened|closed)" sid=(\S+)', re.M)
+OPENED_OR_CLOSED = re.compile(r'^time=(\S+) level=debug msg="connection (opened|closed)" sid=(\S+)(?: reason=(\S+))?', re.M)
 
 
 class Tab:
@@ -105,19 +105,20 @@ class Tab:
         raise AssertionError(f"never in time, in {ATTEMPTS} attempts")
 
     def goodbye_came_in_time(self):
-        """The old socket was closed not much later than the new one was opened."""
-        opened, closed = until(self.all_but_one_closed, "the old socket to be closed")
-        return closed - opened <= datetime.timedelta(milliseconds=IN_TIME_MS)
+        """The old socket was closed by the page, not much later than the new one was opened. One that the browser drops while
+        events come is reset, and its goodbye may be lost with it."""
+        opened, (closed, reason) = until(self.all_but_one_closed, "the old socket to be closed")
+        return reason == "client" and closed - opened <= datetime.timedelta(milliseconds=IN_TIME_MS)
 
     def all_but_one_closed(self):
-        """When the newest was opened, and the last one closed; None: another one is still open."""
+        """When the newest was opened, and the last one closed, with the reason; None: another one is still open."""
         times = {"opened": [], "closed": []}
         for relay in self.relays:
-            for at, what, sid in OPENED_OR_CLOSED.findall(relay.stderr):
+            for at, what, sid, reason in OPENED_OR_CLOSED.findall(relay.stderr):
                 if self.sid.startswith(sid.removesuffix("...")):
-                    times[what].append(datetime.datetime.fromisoformat(at.replace("Z", "+00:00")))
+                    times[what].append((datetime.datetime.fromisoformat(at.replace("Z", "+00:00")), reason))
         is_so = len(times["closed"]) == len(times["opened"]) - 1
-        return (max(times["opened"]), max(times["closed"])) if is_so else None
+        return (max(times["opened"])[0], max(times["closed"])) if is_so else None
 
     def flags_came_in_time(self):
         """Before anything was replayed."""
