@@ -72,6 +72,10 @@ def client_config():
             "contexts": [{"name": "node", "context": {"cluster": "node", "user": "admin"}}]}
 
 
+# Folders of the machine that a node writes to whatever it is told: each pod's network, addresses, names of logs.
+WRITTEN_TO = ("/run/netns", "/var/lib/cni", "/var/log/containers")
+
+
 class Node:
     def __init__(self, programs, etcd, init, images):
         self.programs, self.etcd = programs, etcd
@@ -109,6 +113,9 @@ class Node:
         for command in ("link set lo up", "link add node0 type veth peer name node1", "link set node1 up",
                         f"addr add {ADDRESS}/24 dev node0", "link set node0 up", "route add default dev node0"):
             self.run("ip", *command.split())
+        for folder in WRITTEN_TO:
+            os.makedirs(folder, exist_ok=True)
+            self.run("mount", "-t", "tmpfs", "tmpfs", folder)
         for name in SYSCTLS:
             with contextlib.suppress(OSError):
                 copy = os.path.join(self.dir, name.replace("/", "."))
