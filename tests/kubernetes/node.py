@@ -72,8 +72,8 @@ def client_config():
             "contexts": [{"name": "node", "context": {"cluster": "node", "user": "admin"}}]}
 
 
-# Folders of the machine that a node writes to whatever it is told: each pod's network, addresses, names of logs.
-WRITTEN_TO = ("/run/netns", "/var/lib/cni", "/var/log/containers")
+# Folders of the machine that a node writes to whatever it is told: the network, addresses and logs of each pod.
+WRITTEN_TO = ("/run/netns", "/var/lib/cni", "/var/log/containers", "/var/log/pods")
 
 
 class Node:
